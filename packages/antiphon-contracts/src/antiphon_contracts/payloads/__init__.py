@@ -1,0 +1,1 @@
+"""Payload models, by the part of the house that they belong to."""

@@ -1,0 +1,122 @@
+"""Payloads of keeping house: the plain door, control and health."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from antiphon_contracts.envelope import Payload
+from antiphon_contracts.payloads.language import Route
+
+
+class PlainAsk(Payload):
+    """What the plain door (`say`, `ask`) takes as JSON; bare UTF-8 text is `text` alone.
+
+    Attributes:
+        text: the words to say, or the question.
+        id: repeated in the answer.
+        speak: whether the answer is spoken at the site.
+    """
+
+    text: str = Field(min_length=1, max_length=10_000)
+    id: str | None = Field(default=None, max_length=128)
+    speak: bool = True
+
+
+class Stage(Payload):
+    """One stage of a turn, in ms from the moment that the turn's input was received."""
+
+    name: str
+    start_ms: float
+    end_ms: float
+
+
+class PlainAnswer(Payload):
+    """What the plain door answers on `answer/<site>`, for spoken questions too.
+
+    Attributes:
+        id: the question's id; None if it had none.
+        turn_id: the turn.
+        transcript: what was understood.
+        answer: what is spoken in reply.
+        route: who answered: the fast path, the language model, or nobody.
+        error: one sentence for people; None if all went well.
+        utterance_id: the spoken answer's id on `audio/<site>/out/<id>`; None if not spoken.
+        stages: what took how long.
+    """
+
+    id: str | None = None
+    turn_id: str
+    transcript: str
+    answer: str
+    route: Route
+    error: str | None = None
+    utterance_id: str | None = None
+    stages: tuple[Stage, ...] = ()
+
+
+class Control(Payload):
+    """Tells workers to do something about themselves.
+
+    Attributes:
+        action: read the settings again, finish and stop, or change the log level.
+        level: with `log_level`.
+    """
+
+    action: Literal["reload", "drain", "mute", "unmute", "log_level"]
+    level: Literal["debug", "info", "warning", "error"] | None = None
+
+
+class LoopLag(Payload):
+    """How late the event loop ran in the last minute, in ms."""
+
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    max_ms: float = 0.0
+
+
+class Health(Payload):
+    """How a worker is (retained; `gone` is its last will).
+
+    Attributes:
+        worker: e.g. `stt-1`.
+        kind: e.g. `stt`.
+        state: `degraded` works with less, and `notes` says why.
+        version: of Antiphon.
+        pid: process id.
+        uptime_s: seconds since the start.
+        loop: event-loop lag.
+        queues: messages waiting, by topic.
+        counters: what was counted since the start, e.g. dropped and late messages.
+        breakers: state of each circuit breaker, by name.
+        notes: sentences for people.
+        engine: what does the work, e.g. `faster-whisper tiny.en int8`.
+    """
+
+    worker: str
+    kind: str
+    state: Literal["starting", "ready", "degraded", "stopping", "gone"]
+    version: str = ""
+    pid: int = 0
+    uptime_s: float = 0.0
+    loop: LoopLag = LoopLag()
+    queues: dict[str, int] = Field(default_factory=dict)
+    counters: dict[str, int] = Field(default_factory=dict)
+    breakers: dict[str, Literal["closed", "open", "half_open"]] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    engine: str = ""
+
+
+class Refusal(Payload):
+    """The reply to a request that was not carried out.
+
+    It may come instead of any reply payload, under the type `error/1`.
+
+    Attributes:
+        code: `busy`, `bad_request`, `engine` or `internal`.
+        detail: one sentence for people.
+    """
+
+    code: Literal["busy", "bad_request", "engine", "internal"]
+    detail: str

@@ -1,0 +1,139 @@
+"""Payloads of thinking: the language model and the tools."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from antiphon_contracts.envelope import Payload
+
+Route = Literal["fast", "llm", "none"]
+
+
+class LlmParams(Payload):
+    """Sampling parameters; None is the worker's own setting."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1, le=32_768)
+
+
+class LlmRequest(Payload):
+    """Asks for a reply to what a person said.
+
+    Attributes:
+        session_id: whose history to take; None is the envelope's site.
+        text: what the person said.
+        use_rag: whether to look into long-term memory.
+        tools: whether tools may be called.
+        system: system prompt instead of the profile's.
+        params: sampling parameters.
+    """
+
+    text: str = Field(min_length=1, max_length=100_000)
+    session_id: str | None = None
+    use_rag: bool = True
+    tools: bool = True
+    system: str | None = None
+    params: LlmParams = LlmParams()
+
+
+class LlmStream(Payload):
+    """A piece of the reply, as it is made; `correlation_id` names the request.
+
+    Attributes:
+        seq: place of the piece, from 0.
+        delta: text to append.
+    """
+
+    seq: int = Field(ge=0)
+    delta: str
+
+
+class Usage(Payload):
+    """Tokens, as the server counted them, and times in ms from receipt of the request."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    context_ms: float = 0.0
+    first_token_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+class LlmResponse(Payload):
+    """The whole reply.
+
+    Attributes:
+        reply: the text; what was made before an error or a cancel is in it too.
+        finish_reason: `error` carries `error`; `length` was cut by max_tokens.
+        sources: ids of the memories that were in the prompt.
+        tools_used: names of the tools that were called.
+        usage: tokens and times.
+        error: one sentence for people.
+    """
+
+    reply: str
+    finish_reason: Literal["stop", "length", "cancelled", "error"]
+    sources: tuple[str, ...] = ()
+    tools_used: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    error: str | None = None
+
+
+class LlmCancel(Payload):
+    """Stops a reply at once.
+
+    Attributes:
+        request_id: the message id of the `llm/request`.
+    """
+
+    request_id: str
+
+
+class ToolSpec(Payload):
+    """A tool as the language model sees it.
+
+    Attributes:
+        name: unique name.
+        description: one sentence.
+        parameters: JSON Schema of the arguments.
+        idempotent: whether a repeated call does no harm; others are called at most once.
+        timeout_s: the longest a call may take, in seconds.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    description: str
+    parameters: dict[str, Any]
+    idempotent: bool = False
+    timeout_s: float = Field(default=30.0, gt=0)
+
+
+class ToolRegistry(Payload):
+    """All tools that one tool worker offers (retained)."""
+
+    tools: tuple[ToolSpec, ...] = ()
+
+
+class ToolCall(Payload):
+    """Calls a tool."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class ToolResult(Payload):
+    """What a tool returned.
+
+    Attributes:
+        name: the tool.
+        result: any JSON value; None with an error.
+        error: one sentence for people and for the language model.
+        error_code: machine-readable kind of the error.
+    """
+
+    name: str
+    result: Any = None
+    error: str | None = None
+    error_code: (
+        Literal["unknown_tool", "bad_arguments", "failed", "timeout", "unknown_outcome"] | None
+    ) = None

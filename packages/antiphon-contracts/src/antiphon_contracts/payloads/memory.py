@@ -1,0 +1,153 @@
+"""Payloads of remembering: long-term memory and conversation history."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from antiphon_contracts.envelope import Payload
+
+
+class MemoryQuery(Payload):
+    """Asks for what long-term memory holds on a text.
+
+    Attributes:
+        text: the question, in people's words.
+        top_k: how many results at the most.
+        max_tokens: budget of all results together; None is no budget.
+        strategy: both rankings fused, meaning alone, or newest first.
+        scope: whose memory, e.g. `household`; None is all.
+    """
+
+    text: str = Field(max_length=100_000)
+    top_k: int = Field(default=5, ge=1, le=100)
+    max_tokens: int | None = Field(default=None, ge=1)
+    strategy: Literal["hybrid", "similarity", "recent"] = "hybrid"
+    scope: str | None = None
+
+
+class MemoryResult(Payload):
+    """One memory.
+
+    Attributes:
+        id: its id.
+        text: what was stored.
+        source: where it came from, e.g. `user`.
+        score: cosine similarity to the query, -1 to 1 (0 with `recent`).
+        ts: when it was stored, in seconds since the epoch.
+    """
+
+    id: str
+    text: str
+    source: str = "user"
+    score: float = 0.0
+    ts: float = 0.0
+
+
+class MemoryResults(Payload):
+    """The memories found, best first."""
+
+    results: tuple[MemoryResult, ...] = ()
+    error: str | None = None
+
+
+class MemoryRemember(Payload):
+    """Stores a text for good."""
+
+    text: str = Field(min_length=1, max_length=20_000)
+    source: str = "user"
+    scope: str = "household"
+
+
+class MemoryForget(Payload):
+    """Deletes memories, by id or by the query that they match best.
+
+    Attributes:
+        ids: exactly these.
+        query: the best match of this text, if it is close enough.
+    """
+
+    ids: tuple[str, ...] = ()
+    query: str | None = None
+
+
+class MemoryIngest(Payload):
+    """Adds a document to the knowledge base: a page by address, or an uploaded text.
+
+    Paths of files are not accepted from the bus.
+    """
+
+    title: str = Field(max_length=512)
+    text: str | None = Field(default=None, max_length=3_000_000)
+    url: str | None = Field(default=None, max_length=2048, pattern=r"^https?://")
+
+
+class MemoryDone(Payload):
+    """What a write to long-term memory did.
+
+    Attributes:
+        action: what was asked for.
+        ids: the memories written or deleted; empty if nothing matched.
+        texts: their texts, so that the speaker can say what was forgotten.
+        progress: 0 to 1; below 1 more messages follow.
+        error: one sentence for people; None is success.
+    """
+
+    action: Literal["remember", "forget", "ingest"]
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    progress: float = Field(default=1.0, ge=0, le=1)
+    error: str | None = None
+
+
+class HistoryAppend(Payload):
+    """What was said, and what was really spoken in answer.
+
+    Attributes:
+        session_id: the conversation; None is the envelope's site.
+        role: who said it.
+        text: the words.
+        interrupted: whether the speaker was cut short.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str = Field(min_length=1, max_length=100_000)
+    session_id: str | None = None
+    interrupted: bool = False
+
+
+class HistoryDone(Payload):
+    """The row was stored."""
+
+    error: str | None = None
+
+
+class HistoryQuery(Payload):
+    """Asks for a conversation's newest turns, within a budget.
+
+    Attributes:
+        session_id: the conversation; None is the envelope's site.
+        max_tokens: budget of all messages together.
+        max_age_s: nothing older than this, in seconds; None is no limit.
+    """
+
+    session_id: str | None = None
+    max_tokens: int = Field(default=1000, ge=1)
+    max_age_s: float | None = Field(default=None, gt=0)
+
+
+class HistoryMessage(Payload):
+    """One thing that was said."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    ts: float = 0.0
+    interrupted: bool = False
+
+
+class HistoryResults(Payload):
+    """A conversation's newest messages, oldest first."""
+
+    messages: tuple[HistoryMessage, ...] = ()
+    error: str | None = None
