@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from antiphon_contracts.envelope import Message, Payload
 from antiphon_contracts.errors import ContractError
@@ -71,6 +71,20 @@ class RawTopic:
                 raise ContractError(msg)
         return self.pattern.format(**slots)
 
+    def narrowed(self, **slots: str) -> Self:
+        """Return this topic with some slots fixed, e.g. to one site: subscribes to less.
+
+        Raises:
+            ContractError: a value is no single topic level.
+        """
+        pattern = self.pattern
+        for name, value in slots.items():
+            if not _LEVEL.fullmatch(value):
+                msg = f"{self.pattern}: {name} must be one topic level without '/', '+' or '#'"
+                raise ContractError(msg)
+            pattern = pattern.replace(f"{{{name}}}", value)
+        return replace(self, pattern=pattern)
+
     def match(self, path: str) -> dict[str, str] | None:
         """Return the slots' values if `path` is an instance of this topic, else None."""
         found = self._regex.fullmatch(path)
@@ -116,3 +130,8 @@ class RequestTopic(Topic[P], Generic[P, R]):
     """A topic whose messages are answered on the fixed topic `reply`."""
 
     reply: Topic[R] = field(kw_only=True)
+
+    @cached_property
+    def receiver(self) -> str:
+        """Kind of the worker that answers, e.g. `memory`."""
+        return self.flow.rpartition("->")[2].strip()

@@ -25,6 +25,8 @@ from antiphon_contracts.payloads.memory import (
     MemoryResults,
 )
 from antiphon_contracts.payloads.speech import (
+    CaptureControl,
+    CaptureStatus,
     PlaybackControl,
     PlaybackStatus,
     SttControl,
@@ -81,6 +83,22 @@ PLAYBACK_STATUS = Topic[PlaybackStatus](
     "What the speaker really played.",
     model=PlaybackStatus,
     type="playback.status/1",
+)
+CAPTURE_CONTROL = Topic[CaptureControl](
+    "capture/{site}/control",
+    1,
+    "anyone -> satellite",
+    "Push-to-talk: start, stop, discard.",
+    model=CaptureControl,
+    type="capture.control/1",
+)
+CAPTURE_STATUS = Topic[CaptureStatus](
+    "capture/{site}/status",
+    1,
+    "satellite -> anyone",
+    "What became of a push-to-talk recording.",
+    model=CaptureStatus,
+    type="capture.status/1",
 )
 
 # Listening

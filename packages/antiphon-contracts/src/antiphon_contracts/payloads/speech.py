@@ -166,3 +166,33 @@ class PlaybackStatus(Payload):
     state: Literal["started", "finished", "stopped", "failed"]
     played_ms: int = Field(default=0, ge=0)
     detail: str = ""
+
+
+class CaptureControl(Payload):
+    """Push-to-talk: records one utterance with a satellite's microphone.
+
+    Attributes:
+        action: start recording, stop it and send the utterance, or stop and throw it away.
+        utterance_id: its id, and so the turn's, chosen by who starts it.
+        max_s: recording stops and is sent by itself after this time, in seconds.
+    """
+
+    action: Literal["start", "stop", "discard"]
+    utterance_id: str = Field(min_length=1, max_length=128)
+    max_s: float = Field(default=30.0, gt=0, le=120)
+
+
+class CaptureStatus(Payload):
+    """What became of a push-to-talk recording.
+
+    Attributes:
+        utterance_id: the utterance.
+        state: `sent` means that it is on its way to the STT worker.
+        audio_ms: recorded so far.
+        detail: one sentence for people about a failure.
+    """
+
+    utterance_id: str
+    state: Literal["started", "sent", "discarded", "failed"]
+    audio_ms: int = Field(default=0, ge=0)
+    detail: str = ""

@@ -1,0 +1,95 @@
+"""Health: what a worker says about itself, retained, once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Literal
+
+from antiphon_contracts import HEALTH, Health, __version__, encode
+
+from antiphon_runtime.bus import Bus
+from antiphon_runtime.loop_monitor import LoopMonitor
+from antiphon_runtime.transport import Will
+
+HEARTBEAT_S = 1.0
+
+State = Literal["starting", "ready", "degraded", "stopping", "gone"]
+
+
+def last_will(worker: str, kind: str, base: str) -> Will:
+    """Return the will by which the broker says that a worker is gone."""
+    message = HEALTH.message(Health(worker=worker, kind=kind, state="gone"), source=worker)
+    prefix = f"{base}/" if base else ""
+    return Will(prefix + HEALTH.at(worker=worker), encode(message))
+
+
+class HealthReporter:
+    """Publishes the health of one worker.
+
+    A worker with notes is `degraded` instead of `ready`: it works with less, and they say why.
+    """
+
+    def __init__(self, bus: Bus, worker: str, kind: str, monitor: LoopMonitor) -> None:
+        self._bus = bus
+        self._worker = worker
+        self._kind = kind
+        self._monitor = monitor
+        self._begun = time.monotonic()
+        self._state: State = "starting"
+        self._notes: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self.engine = ""
+
+    @property
+    def state(self) -> State:
+        """The state as it is published."""
+        return "degraded" if self._state == "ready" and self._notes else self._state
+
+    def enter(self, state: State) -> None:
+        """Change the state and say so at once."""
+        self._state = state
+        self._changed.set()
+
+    def note(self, name: str, sentence: str) -> None:
+        """Say that the worker works with less, and why."""
+        self._notes[name] = sentence
+        self._changed.set()
+
+    def clear_note(self, name: str) -> None:
+        """The worker works fully again."""
+        if self._notes.pop(name, None) is not None:
+            self._changed.set()
+
+    def snapshot(self) -> Health:
+        """Return the health as it is now."""
+        return Health(
+            worker=self._worker,
+            kind=self._kind,
+            state=self.state,
+            version=__version__,
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - self._begun, 1),
+            loop=self._monitor.lag(),
+            queues=self._bus.queue_depths,
+            counters=dict(self._bus.counters),
+            notes=tuple(self._notes.values()),
+            engine=self.engine,
+        )
+
+    def publish(self) -> asyncio.Future[None]:
+        """Publish the health as it is now."""
+        return self._bus.publish(HEALTH, self.snapshot(), worker=self._worker)
+
+    async def beat(self) -> None:
+        """Publish once a second and at every change, for ever."""
+        while True:
+            if self._bus.connected:
+                self.publish()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue

@@ -1,0 +1,187 @@
+"""Who waits for which reply, and what was answered already."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Literal, TypeVar
+
+from antiphon_contracts import (
+    BusError,
+    Busy,
+    Payload,
+    Refusal,
+    RemoteError,
+    RequestTimeout,
+    RequestTopic,
+)
+
+R = TypeVar("R", bound=Payload)
+P = TypeVar("P", bound=Payload)
+
+RESEND_AFTER_S = 1.0
+RESEND_AT_MOST_EVERY_S = 8.0
+STORED_REPLIES = 1024
+STORED_REPLY_BYTES = 8 * 1024 * 1024
+
+
+class Pending(Generic[R]):
+    """One awaited reply."""
+
+    def __init__(self, message_id: str, topic: RequestTopic[Any, R], receiver: str) -> None:
+        self.message_id = message_id
+        self.topic = topic
+        self.receiver = receiver
+        self.send: Callable[[], None] = lambda: None
+        self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+    def resolve(self, data: R) -> None:
+        """The reply is there."""
+        if not self.future.done():
+            self.future.set_result(data)
+
+    def fail(self, error: Exception) -> None:
+        """The request came to nothing."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """The worker did not carry it out."""
+        if refusal.code == "busy":
+            self.fail(Busy(refusal.detail))
+        else:
+            self.fail(RemoteError(refusal.detail, code=refusal.code))
+
+
+class PendingReplies:
+    """All awaited replies, by correlation id; an entry leaves with its waiter."""
+
+    def __init__(self, counters: Counter[str]) -> None:
+        self._entries: dict[str, Pending[Any]] = {}
+        self._counters = counters
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @contextmanager
+    def expect(
+        self, message_id: str, topic: RequestTopic[P, R], *, receiver: str
+    ) -> Iterator[Pending[R]]:
+        """Await a reply while the block runs."""
+        pending = Pending(message_id, topic, receiver)
+        self._entries[message_id] = pending
+        try:
+            yield pending
+        finally:
+            del self._entries[message_id]
+            pending.future.cancel()
+
+    def find(self, correlation_id: object) -> Pending[Any] | None:
+        """Return the waiter; late and foreign replies are counted and have none."""
+        pending = self._entries.get(correlation_id) if isinstance(correlation_id, str) else None
+        if pending is None or pending.future.done():
+            self._counters["replies_unclaimed"] += 1
+            return None
+        return pending
+
+    async def wait(self, pending: Pending[R], send: Callable[[], None], timeout_s: float) -> R:
+        """Send until the reply is there.
+
+        Raises:
+            RequestTimeout: not within `timeout_s`.
+        """
+        pending.send = send
+        timer = _ResendTimer(send, self._counters)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await pending.future
+        except TimeoutError:
+            msg = f"{pending.topic.pattern} was not answered within {timeout_s:g} s"
+            raise RequestTimeout(msg) from None
+        finally:
+            timer.cancel()
+
+    def resend_all(self) -> None:
+        """Send every open request again: the connection is new."""
+        for pending in list(self._entries.values()):
+            pending.send()
+
+    def close(self) -> None:
+        """Fail every open request: the bus is closed."""
+        for pending in self._entries.values():
+            pending.fail(BusError("the bus was closed before the reply came"))
+
+
+class _ResendTimer:
+    """Sends at once, and again ever less often until cancelled."""
+
+    def __init__(self, send: Callable[[], None], counters: Counter[str]) -> None:
+        self._send = send
+        self._counters = counters
+        self._interval_s = RESEND_AFTER_S
+        self._loop = asyncio.get_running_loop()
+        send()
+        self._handle = self._loop.call_later(self._interval_s, self._again)
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+    def _again(self) -> None:
+        self._counters["requests_resent"] += 1
+        self._send()
+        self._interval_s = min(self._interval_s * 2, RESEND_AT_MOST_EVERY_S)
+        self._handle = self._loop.call_later(self._interval_s, self._again)
+
+
+class ReplyStore:
+    """What was answered to which request, so that a repeated one is not carried out again.
+
+    Bounded by count and bytes; the oldest answers go first.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[str] = set()
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def begin(self, message_id: str) -> Literal["new", "running"] | bytes:
+        """Note that a request came in; returns the reply if it was answered before."""
+        if message_id in self._running:
+            return "running"
+        known = self._answers.get(message_id)
+        if known is not None:
+            return known
+        self._running.add(message_id)
+        return "new"
+
+    def finish(self, message_id: str, payload: bytes) -> None:
+        """Keep the reply for repeated requests."""
+        self._running.discard(message_id)
+        self._answers[message_id] = payload
+        self._bytes += len(payload)
+        while len(self._answers) > STORED_REPLIES or self._bytes > STORED_REPLY_BYTES:
+            _, oldest = self._answers.popitem(last=False)
+            self._bytes -= len(oldest)
+
+    def abandon(self, message_id: str) -> None:
+        """The request was not carried out; a repeated one starts anew."""
+        self._running.discard(message_id)
+
+
+class SeenIds:
+    """Ids of events that were handled, so that a doubled one is dropped; bounded."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._limit = limit
+
+    def is_new(self, message_id: str) -> bool:
+        """Note the id; false if it was seen before."""
+        if message_id in self._ids:
+            return False
+        self._ids[message_id] = None
+        if len(self._ids) > self._limit:
+            self._ids.popitem(last=False)
+        return True

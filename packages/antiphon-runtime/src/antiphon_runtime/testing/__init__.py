@@ -1,0 +1,11 @@
+"""Fakes of the runtime's ports, for everyone's unit tests.
+
+Fake and real pass the same conformance suite.
+"""
+
+from __future__ import annotations
+
+from antiphon_runtime.testing.house import House
+from antiphon_runtime.testing.memory_transport import MemoryBroker, MemoryTransport
+
+__all__ = ["House", "MemoryBroker", "MemoryTransport"]

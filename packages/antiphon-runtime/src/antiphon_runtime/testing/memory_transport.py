@@ -1,0 +1,215 @@
+"""The in-memory twin of the MQTT transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from antiphon_contracts import MAX_MESSAGE_BYTES, BusError
+
+from antiphon_runtime.transport import Delivery, PublishOptions, Sink, StateListener, Will
+
+
+class MemoryBroker:
+    """A broker in this process: QoS 0 and 1, retained messages, wills, outages, denials.
+
+    What is published while `online` is false waits in the transports that published it.
+    """
+
+    def __init__(self) -> None:
+        self.online = True
+        self.denied: set[str] = set()
+        self.published: list[tuple[str, bytes]] = []
+        self._retained: dict[str, bytes] = {}
+        self._clients: list[MemoryTransport] = []
+
+    def transport(self, *, will: Will | None = None) -> MemoryTransport:
+        """Return a new client of this broker."""
+        return MemoryTransport(self, will=will)
+
+    def go_offline(self) -> None:
+        """Lose every connection."""
+        self.online = False
+        for client in list(self._clients):
+            client.lose()
+
+    def go_online(self) -> None:
+        """Let every client connect again; what was not acknowledged is delivered again."""
+        self.online = True
+        for client in list(self._clients):
+            client.regain()
+
+    def join(self, client: MemoryTransport) -> None:
+        """A client opened."""
+        self._clients.append(client)
+
+    def leave(self, client: MemoryTransport, *, will: Will | None) -> None:
+        """A client closed; with a will, it died."""
+        self._clients.remove(client)
+        if will is not None:
+            self.take(will.topic, will.payload, PublishOptions(qos=1, retain=True))
+
+    def take(self, topic: str, payload: bytes, options: PublishOptions) -> None:
+        """Hand a message to every subscriber.
+
+        Raises:
+            BusError: the topic is among `denied`, or the message is too large.
+        """
+        if topic in self.denied:
+            msg = f"the broker denied a message: not authorised for {topic}"
+            raise BusError(msg)
+        if len(payload) > MAX_MESSAGE_BYTES:
+            msg = "the broker denied a message: packet too large"
+            raise BusError(msg)
+        self.published.append((topic, payload))
+        if options.retain:
+            self._retained[topic] = payload
+        for client in self._clients:
+            client.offer(topic, payload, options, retained=False)
+
+    def replay_retained(self, client: MemoryTransport, filters: dict[str, int]) -> None:
+        """Hand the retained messages to a new subscription."""
+        for topic, payload in self._retained.items():
+            if payload and any(matches(name, topic) for name in filters):
+                client.offer(topic, payload, PublishOptions(qos=1), retained=True)
+
+
+class MemoryTransport:
+    """See `antiphon_runtime.transport.Transport`."""
+
+    def __init__(self, broker: MemoryBroker, *, will: Will | None = None) -> None:
+        self._broker = broker
+        self._will = will
+        self._sink: Sink = lambda _delivery: None
+        self._on_state: StateListener = lambda _connected: None
+        self._filters: dict[str, int] = {}
+        self._waiting: deque[tuple[str, bytes, PublishOptions, asyncio.Future[None]]] = deque()
+        self._unacknowledged: dict[int, Delivery] = {}
+        self._ready = asyncio.Event()
+        self._count = 0
+        self._closed = False
+        self._open = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages go through now."""
+        return self._ready.is_set()
+
+    @asynccontextmanager
+    async def open(self, sink: Sink, on_state: StateListener) -> AsyncIterator[None]:
+        """See the port. A block that ends with an error counts as a death: the will is sent."""
+        self._sink, self._on_state, self._open = sink, on_state, True
+        self._broker.join(self)
+        if self._broker.online:
+            self.regain()
+        died = True
+        try:
+            yield
+            died = False
+        finally:
+            self._closed = True
+            self._ready.clear()
+            self._broker.leave(self, will=self._will if died else None)
+            for *_, done in self._waiting:
+                if not done.done():
+                    done.set_exception(BusError("the connection to the broker was closed"))
+
+    async def wait_connected(self, timeout_s: float | None) -> None:
+        """See the port."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ready.wait()
+        except TimeoutError:
+            msg = "no MQTT broker answers (in memory, offline)"
+            raise BusError(msg) from None
+
+    async def subscribe(self, filters: dict[str, int]) -> None:
+        """See the port."""
+        self._filters.update(filters)
+        if self._open:
+            self._broker.replay_retained(self, filters)
+
+    def publish(self, topic: str, payload: bytes, options: PublishOptions) -> asyncio.Future[None]:
+        """See the port."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        if self._closed:
+            done.set_exception(BusError("the connection to the broker is closed"))
+        elif self._ready.is_set():
+            self._hand_over(topic, payload, options, done)
+        elif options.qos == 0:
+            done.set_exception(BusError("the broker is away; a QoS 0 message was dropped"))
+        else:
+            self._waiting.append((topic, payload, options, done))
+        return done
+
+    def _hand_over(
+        self, topic: str, payload: bytes, options: PublishOptions, done: asyncio.Future[None]
+    ) -> None:
+        try:
+            self._broker.take(topic, payload, options)
+        except BusError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    # What the broker does to it
+
+    def offer(self, topic: str, payload: bytes, options: PublishOptions, *, retained: bool) -> None:
+        """Deliver on the next turn of the loop, if subscribed."""
+        wanted = [qos for name, qos in self._filters.items() if matches(name, topic)]
+        if not wanted:
+            return
+        qos = min(options.qos, max(wanted))
+        self._count += 1
+        number = self._count
+        delivery = Delivery(
+            topic=topic,
+            payload=payload,
+            qos=qos,
+            retain=retained,
+            expiry_s=options.expiry_s,
+            ack=partial(self._acknowledge, number),
+        )
+        if qos:
+            self._unacknowledged[number] = delivery
+        if self._ready.is_set():
+            asyncio.get_running_loop().call_soon(self._deliver, delivery)
+
+    def _acknowledge(self, number: int) -> None:
+        self._unacknowledged.pop(number, None)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        if self._ready.is_set():
+            self._sink(delivery)
+
+    def lose(self) -> None:
+        """The connection breaks."""
+        if self._ready.is_set():
+            self._ready.clear()
+            self._on_state(False)  # noqa: FBT003  (the listener's only argument)
+
+    def regain(self) -> None:
+        """The connection is back."""
+        again = list(self._unacknowledged.values())
+        self._ready.set()
+        self._broker.replay_retained(self, self._filters)
+        self._on_state(True)  # noqa: FBT003  (the listener's only argument)
+        for delivery in again:
+            asyncio.get_running_loop().call_soon(self._deliver, delivery)
+        while self._waiting:
+            self._hand_over(*self._waiting.popleft())
+
+
+def matches(name: str, topic: str) -> bool:
+    """Return whether an MQTT subscription filter matches a topic."""
+    wanted, levels = name.split("/"), topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(levels) or level not in {"+", levels[index]}:
+            return False
+    return len(wanted) == len(levels)

@@ -1,0 +1,108 @@
+"""The transport port: what the bus needs of an MQTT client.
+
+`PahoTransport` is the real one, `antiphon_runtime.testing.MemoryTransport` its twin; both pass the
+same conformance suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One received message.
+
+    Attributes:
+        topic: full topic, the base included.
+        payload: bytes as they came.
+        qos: 0 or 1.
+        retain: whether the broker had kept it; false for a message as it is published.
+        expiry_s: what the broker says is left of its life, in seconds; None if it said nothing.
+        ack: tells the broker that the message was taken over; to be called once, at any time. On a
+            connection that is gone it does nothing: the broker delivers again.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    expiry_s: float | None
+    ack: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes (retained, QoS 1) when this client disappears."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOptions:
+    """What goes along with a published message.
+
+    Attributes:
+        qos: 0 is dropped while the broker is away, 1 waits for it.
+        retain: whether the broker keeps it for later subscribers.
+        expiry_s: how long the broker may keep it for an absent receiver (MQTT 5).
+        response_topic: for foreign tools to see (MQTT 5); we never answer there.
+        correlation_data: likewise.
+    """
+
+    qos: int = 0
+    retain: bool = False
+    expiry_s: float | None = None
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+
+
+Sink = Callable[[Delivery], None]
+StateListener = Callable[[bool], None]
+
+
+class Transport(Protocol):
+    """An MQTT connection that keeps itself up.
+
+    The sink is called on the event loop and must return at once: it only routes (see ADR 0002).
+    """
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages go through now."""
+
+    def open(self, sink: Sink, on_state: StateListener) -> AbstractAsyncContextManager[None]:
+        """Connect in the background and stay connected while the block runs.
+
+        `on_state` hears of every connect and every loss. On leaving, what was published is sent
+        for at most a second, then the connection is closed in good order (no will).
+        """
+
+    async def wait_connected(self, timeout_s: float | None) -> None:
+        """Return when connected and subscribed.
+
+        Raises:
+            BusError: not within `timeout_s`; the text carries the last failure.
+        """
+
+    async def subscribe(self, filters: dict[str, int]) -> None:
+        """Subscribe to filters with their QoS, now and after every reconnect.
+
+        Returns at once while the broker is away.
+
+        Raises:
+            BusError: the broker refused one of them.
+        """
+
+    def publish(self, topic: str, payload: bytes, options: PublishOptions) -> asyncio.Future[None]:
+        """Start to send; messages leave in the order of the calls.
+
+        The future is done when the broker has acknowledged (QoS 1) or when the message was handed
+        to the system (QoS 0). It fails with BusError if the broker denies it, if too much is
+        waiting already, or when the transport is closed first.
+        """
