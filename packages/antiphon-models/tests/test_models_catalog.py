@@ -1,0 +1,76 @@
+import re
+import types
+
+import antiphon_models
+import pytest
+from antiphon_models import CATALOGUE, DEFAULTS, Model
+
+pytestmark = pytest.mark.unit
+
+MODELS = sorted(CATALOGUE.values(), key=lambda model: model.name)
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def test_public_names() -> None:
+    modules = (types.ModuleType, type(antiphon_models.__all__))
+    public = {
+        name
+        for name, value in vars(antiphon_models).items()
+        if not name.startswith("_") and not isinstance(value, modules) and name != "annotations"
+    }
+    assert public == set(antiphon_models.__all__)
+
+
+def test_names() -> None:
+    assert set(CATALOGUE) == {
+        "whisper-tiny.en",
+        "whisper-base",
+        "piper-en_US-joe-medium",
+        "minilm-l6-v2-int8",
+        "minilm-l6-v2",
+        "smollm2-135m-instruct-q4_1",
+    }
+
+
+def test_defaults_are_one_of_each_kind() -> None:
+    assert set(DEFAULTS) == {"stt", "tts", "embedder", "llm"}
+    for kind, name in DEFAULTS.items():
+        assert CATALOGUE[name].kind == kind
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_everything_is_pinned(model: Model) -> None:
+    assert model.licence
+    assert model.title
+    assert all(SHA256.fullmatch(sha256) for sha256 in model.files.values())
+    assert all(SHA256.fullmatch(pack.sha256) and pack.version for pack in model.packs)
+    assert re.fullmatch("[0-9a-f]{40}", model.hub.revision)
+    assert len(model.files) == len(model.contents)
+    assert model.size_bytes > 20_000_000
+    assert model.download_bytes > 20_000_000
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_parts_come_from_the_models_packs_in_their_order(model: Model) -> None:
+    order = [pack.name for pack in model.packs]
+    used = set()
+    for file in model.contents:
+        packs = [part.pack for part in file.parts]
+        assert packs == sorted(packs, key=order.index)
+        used.update(packs)
+    assert used == set(order)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_hub_gives_the_same_paths_with_pinned_weights(model: Model) -> None:
+    assert {file.path for file in model.hub.files} == set(model.files)
+    weights = max(model.contents, key=lambda file: file.size_bytes).path
+    pinned = {file.path: file.sha256 for file in model.hub.files}
+    assert SHA256.fullmatch(pinned[weights] or "")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_no_path_leads_out_of_the_folder(model: Model) -> None:
+    for path in model.files:
+        assert not path.startswith("/")
+        assert ".." not in path.split("/")
