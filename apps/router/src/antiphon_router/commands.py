@@ -1,0 +1,93 @@
+"""Commands: what the fast path does, without the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from antiphon_contracts import (
+    MEMORY_FORGET,
+    MEMORY_REMEMBER,
+    TOOLS_CALL,
+    EngineError,
+    MemoryForget,
+    MemoryRemember,
+    ToolCall,
+)
+from antiphon_runtime import Bus
+
+from antiphon_router import phrases
+
+COMMAND_TIMEOUT_S = 5.0
+
+
+class Commands:
+    """Carries out the fast path's intents.
+
+    Args:
+        bus: for requests to memory and tools.
+        clock: the local time.
+    """
+
+    def __init__(self, bus: Bus, clock: Callable[[], datetime]) -> None:
+        self._bus = bus
+        self._clock = clock
+
+    async def carry_out(
+        self, name: str, slots: dict[str, str], *, turn_id: str, last_answer: str
+    ) -> str:
+        """Return the answer to an intent of the grammar.
+
+        Raises:
+            BusError: the worker that is needed is away, busy or too slow.
+            EngineError: it could not do it; the text is a sentence for people.
+        """
+        answer = phrases.OKAY  # stop and dismiss: the interruption was all
+        match name:
+            case "time":
+                answer = phrases.spoken_time(self._clock())
+            case "date":
+                answer = phrases.spoken_date(self._clock())
+            case "sum":
+                answer = await self._calculate(slots["expression"], turn_id)
+            case "remember":
+                answer = await self._remember(slots["text"], turn_id)
+            case "forget":
+                answer = await self._forget(slots["text"], turn_id)
+            case "repeat":
+                answer = last_answer or phrases.NOTHING_TO_REPEAT
+        return answer
+
+    async def _calculate(self, expression: str, turn_id: str) -> str:
+        call = ToolCall(name="calculate", arguments={"expression": expression})
+        done = await self._bus.request(
+            TOOLS_CALL, call, timeout_s=COMMAND_TIMEOUT_S, turn_id=turn_id
+        )
+        if done.error is not None:
+            raise EngineError(done.error)
+        result = done.result.get("result") if isinstance(done.result, dict) else done.result
+        return f"That is {phrases.spoken_number(result)}."
+
+    async def _remember(self, text: str, turn_id: str) -> str:
+        done = await self._bus.request(
+            MEMORY_REMEMBER,
+            MemoryRemember(text=text),
+            timeout_s=COMMAND_TIMEOUT_S,
+            turn_id=turn_id,
+        )
+        if done.error is not None:
+            raise EngineError(done.error)
+        return f"I will remember that {phrases.to_listener(text)}."
+
+    async def _forget(self, text: str, turn_id: str) -> str:
+        done = await self._bus.request(
+            MEMORY_FORGET,
+            MemoryForget(query=text),
+            timeout_s=COMMAND_TIMEOUT_S,
+            turn_id=turn_id,
+        )
+        if done.error is not None:
+            raise EngineError(done.error)
+        if not done.texts:
+            return phrases.NOTHING_FOUND
+        return f"I have forgotten that {phrases.to_listener(done.texts[0])}."

@@ -1,0 +1,101 @@
+"""What the fast path says, and arithmetic as people say it."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+ORDINAL_EXCEPTIONS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
+
+NOT_UNDERSTOOD = "Sorry, I did not catch that."
+WENT_WRONG = "Sorry, something went wrong."
+NOTHING_TO_REPEAT = "I have not said anything yet."
+NOTHING_FOUND = "I found nothing like that in my memory."
+OKAY = "Okay."
+
+_OPERATORS = (
+    (re.compile(r"\b(?:divided by|over)\b|÷"), "/"),
+    (re.compile(r"\b(?:multiplied by|times)\b|×|(?<=\d)\s*x\s*(?=\d)"), "*"),
+    (re.compile(r"\bto the power of\b|\^"), "**"),
+    (re.compile(r"\bplus\b"), "+"),
+    (re.compile(r"\bminus\b|−"), "-"),
+    (re.compile(r"(?:%|\bpercent|\bper cent) of\b"), "/100*"),
+    (re.compile(r"\bsquared\b"), "**2"),
+    (re.compile(r"\bcubed\b"), "**3"),
+    (re.compile(r"\bthe square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
+    (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
+    (re.compile(r"\bequals?$|=$"), ""),
+)
+_ARITHMETIC = re.compile(r"(?:\d+(?:\.\d+)?|\*\*|[-+*/() ]|sqrt)+")
+_HAS_OPERATION = re.compile(r"\d\s*(?:\*\*|[-+*/])\s*[-(]*(?:\d|sqrt)|sqrt")
+
+
+def spoken_time(now: datetime) -> str:
+    """Return the time of day as a sentence, e.g. `It is 3:07 PM.`."""
+    hour = now.hour % 12 or 12
+    return f"It is {hour}:{now.minute:02d} {'PM' if now.hour >= 12 else 'AM'}."  # noqa: PLR2004
+
+
+def spoken_date(now: datetime) -> str:
+    """Return the date as a sentence, e.g. `Today is Saturday, November 21st.`."""
+    suffix = ORDINAL_EXCEPTIONS.get(now.day, "th")
+    return f"Today is {now:%A}, {now:%B} {now.day}{suffix}."
+
+
+def as_expression(text: str) -> str | None:
+    """Return the arithmetic in `text` as operators and digits, None if it is anything else.
+
+    Numbers must be digits already: `12 times 7` gives `12 * 7`.
+    """
+    expression = text.lower().strip(" ?.!")
+    for pattern, operator in _OPERATORS:
+        expression = pattern.sub(operator, expression)
+    expression = " ".join(expression.split())
+    if not _ARITHMETIC.fullmatch(expression) or not _HAS_OPERATION.search(expression):
+        return None
+    return expression
+
+
+def spoken_number(value: object) -> str:
+    """Return a result as it is spoken: `84`, `0.3`, `minus 5`."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value)
+    return f"minus {text[1:]}" if text.startswith("-") else text
+
+
+_TO_LISTENER = {
+    "my": "your",
+    "mine": "yours",
+    "me": "you",
+    "i": "you",
+    "am": "are",
+    "i'm": "you're",
+    "i've": "you've",
+    "i'd": "you'd",
+    "i'll": "you'll",
+    "myself": "yourself",
+    "our": "your",
+    "we": "you",
+    "us": "you",
+    "your": "my",
+    "yours": "mine",
+    "you": "me",
+}
+_WORD = re.compile(r"[A-Za-z']+")
+
+
+def to_listener(text: str) -> str:
+    """Return what a person said of themselves as it is said back to them: `my` becomes `your`."""
+    return _WORD.sub(lambda word: _TO_LISTENER.get(word.group().lower(), word.group()), text)
+
+
+_WH_WORDS = {"what", "when", "where", "who", "whom", "whose", "which", "why", "how"}
+_AUXILIARIES = {"is", "are", "was", "were", "do", "does", "did", "can", "could", "would"}
+QUESTION_WORDS = _WH_WORDS | _AUXILIARIES
+
+
+def is_question(text: str) -> bool:
+    """Whether a text to remember is really a question."""
+    words = _WORD.findall(text.lower())
+    return text.rstrip().endswith("?") or (bool(words) and words[0] in QUESTION_WORDS)

@@ -1,0 +1,55 @@
+"""The router's wiring."""
+
+from __future__ import annotations
+
+from antiphon_contracts import (
+    ASK,
+    ASK_SITE,
+    HISTORY_APPEND,
+    LLM_REQUEST,
+    LLM_STREAM,
+    MEMORY_FORGET,
+    MEMORY_REMEMBER,
+    PLAYBACK_STATUS,
+    SAY,
+    SAY_SITE,
+    STT_FINAL,
+    TOOLS_CALL,
+    TTS_STATUS,
+)
+from antiphon_runtime import Wiring, Worker, listen, listen_raw
+
+from antiphon_router.engine import HassilGrammar
+from antiphon_router.language_model import LanguageModel
+from antiphon_router.service import Dialogue
+from antiphon_router.settings import RouterSettings
+
+TURNS_AT_ONCE = 128
+
+
+def build(worker: Worker[RouterSettings]) -> Wiring:
+    """Return the router's handlers."""
+    settings = worker.settings
+    llm = LanguageModel(
+        worker.bus,
+        timeout_s=settings.llm_timeout_s,
+        use_rag=settings.use_rag,
+        tools=settings.tools,
+    )
+    grammar = HassilGrammar(settings.language)
+    dialogue = Dialogue(worker.bus, grammar, llm, waiting_turns=settings.waiting_turns)
+    worker.health.engine = f"hassil {settings.language}"
+    return Wiring(
+        handlers=[
+            listen_raw(ASK, dialogue.on_ask, concurrency=16),
+            listen_raw(ASK_SITE, dialogue.on_ask, concurrency=TURNS_AT_ONCE, queue_limit=256),
+            listen_raw(SAY, dialogue.on_say),
+            listen_raw(SAY_SITE, dialogue.on_say),
+            listen(STT_FINAL, dialogue.on_final, concurrency=TURNS_AT_ONCE),
+            listen(LLM_STREAM, dialogue.on_delta, queue_limit=8192),
+            listen(TTS_STATUS, dialogue.on_synthesis, concurrency=8),
+            listen(PLAYBACK_STATUS, dialogue.on_playback, concurrency=8),
+        ],
+        requests=[LLM_REQUEST, TOOLS_CALL, MEMORY_REMEMBER, MEMORY_FORGET, HISTORY_APPEND],
+        lifespan=dialogue.lifespan,
+    )
