@@ -1,0 +1,99 @@
+"""Where the command line finds its broker, and what it hands to the processes it starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from antiphon_contracts import ConfigError
+from antiphon_runtime import RuntimeSettings, load_settings, stack_file
+from pydantic import SecretStr
+
+NOT_RUNNING = (
+    "Antiphon is not running here: start it with `antiphon up`, "
+    "or name a broker with --broker mqtt://user:password@host:port"
+)
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with some variables changed, for a child process."""
+    return {**os.environ, **changes}
+
+
+def search_path() -> str:
+    """Return $PATH."""
+    return os.environ.get("PATH", "")
+
+
+def from_url(url: str) -> RuntimeSettings:
+    """Return the settings with the broker of `mqtt://[user[:password]@]host[:port][/base]`.
+
+    Raises:
+        ConfigError: it is no such address.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 1883
+    except ValueError as error:
+        msg = f"{url!r} is no broker address: {error}"
+        raise ConfigError(msg) from error
+    if parts.scheme != "mqtt" or not parts.hostname:
+        msg = "a broker address looks like mqtt://user:password@host:1883/base"
+        raise ConfigError(msg)
+    known = load_settings(RuntimeSettings)
+    base = parts.path.strip("/") or known.base
+    return load_settings(
+        RuntimeSettings,
+        host=parts.hostname,
+        port=port,
+        username=unquote(parts.username or ""),
+        password=SecretStr(unquote(parts.password or "")),
+        base=base,
+    )
+
+
+def find_broker(url: str | None) -> RuntimeSettings:
+    """Return how to reach the running stack.
+
+    The address given, else settings that name a host, else the stack that `antiphon up` started
+    on this machine.
+
+    Raises:
+        ConfigError: none is known; the text says what to do.
+    """
+    if url:
+        return from_url(url)
+    settings = load_settings(RuntimeSettings)
+    if "host" in settings.model_fields_set:
+        return settings
+    stack = stack_file.read(stack_file.default_path())
+    if stack is None:
+        raise ConfigError(NOT_RUNNING)
+    return load_settings(
+        RuntimeSettings,
+        host=stack.host,
+        port=stack.port,
+        username=stack.username,
+        password=SecretStr(stack.password),
+        base=stack.base,
+    )
+
+
+def broker_variables(settings: RuntimeSettings) -> dict[str, str]:
+    """Return the environment that leads a worker to the same broker."""
+    return {
+        "ANTIPHON_HOST": settings.host,
+        "ANTIPHON_PORT": str(settings.port),
+        "ANTIPHON_USERNAME": settings.username,
+        "ANTIPHON_PASSWORD": settings.password.get_secret_value(),
+        "ANTIPHON_BASE": settings.base,
+        "ANTIPHON_MODELS_DIR": str(settings.models_dir),
+        "ANTIPHON_DATA_DIR": str(settings.data_dir),
+    }
+
+
+def log_folder(settings: RuntimeSettings) -> Path:
+    """Return where `up` writes the workers' logs."""
+    return settings.data_dir / "logs"
