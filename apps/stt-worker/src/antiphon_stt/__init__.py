@@ -1,0 +1,13 @@
+"""Speech to text: whole recordings in, transcripts or the reason for none out.
+
+Another engine is an entry point of `antiphon.transcribers`: a factory that takes `SttSettings` and
+a `ModelStore` and returns a `Transcriber`.
+"""
+
+from __future__ import annotations
+
+from antiphon_stt.service import Hints, Transcriber
+from antiphon_stt.settings import SttSettings
+from antiphon_stt.transcript import Segment, Transcript
+
+__all__ = ["Hints", "Segment", "SttSettings", "Transcriber", "Transcript"]

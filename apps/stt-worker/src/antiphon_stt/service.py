@@ -16,14 +16,13 @@ from typing import Protocol
 
 import structlog
 from antiphon_audio import Pcm
-from antiphon_contracts import ContractError, EngineError, Rejection, SttFinal
+from antiphon_contracts import EngineError, Rejection, SttFinal
 from antiphon_runtime import CancelFlag, ModelThread, RawMessage
 
 from antiphon_stt.ear import Ear, Hearing
 from antiphon_stt.transcript import Transcript
 
 STORED_FINALS = 256
-MAX_ID_CHARS = 128
 CLOSE_TIMEOUT_S = 1.0
 
 # What may go better when the same recording is sent again is not kept as its answer.
@@ -170,15 +169,8 @@ class UtteranceService:
                         await self._engine_thread.call(self._transcriber.close)
 
     async def on_utterance(self, message: RawMessage) -> None:
-        """Answer a recording; the same one again is answered from the store, or joins itself.
-
-        Raises:
-            ContractError: the topic's site or utterance id is too long to be answered.
-        """
+        """Answer a recording; the same one again is answered from the store, or joins itself."""
         site_id, utterance_id = message.site_id, message.slots["utterance"]
-        if max(len(site_id), len(utterance_id)) > MAX_ID_CHARS:
-            msg = f"A site and an utterance id have at most {MAX_ID_CHARS} characters each."
-            raise ContractError(msg)
         key = (site_id, utterance_id)
         if key in self._open:
             log.info("utterance.doubled", utterance_id=utterance_id)
