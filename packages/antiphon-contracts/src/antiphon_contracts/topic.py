@@ -9,12 +9,12 @@ from typing import Generic, Self, TypeVar
 
 from antiphon_contracts.envelope import Message, Payload
 from antiphon_contracts.errors import ContractError
+from antiphon_contracts.level import LEVEL_PATTERN, LEVEL_RULE, is_level
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R", bound=Payload)
 
 _SLOT = re.compile(r"\{(\w+)\}")
-_LEVEL = re.compile(r"[^/+#\x00]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class RawTopic:
         content_type: what the bytes are.
         flow: who speaks to whom, for the documentation: `satellite -> stt, wake`.
         summary: one line for the documentation.
+        reserved: whether the topic is agreed on, but no part of the house serves it yet.
+        plain: model of the JSON that the bytes may be, without an envelope; None if there is none.
     """
 
     pattern: str
@@ -36,6 +38,8 @@ class RawTopic:
     summary: str
     retain: bool = False
     content_type: str = "application/json"
+    reserved: bool = field(default=False, kw_only=True)
+    plain: type[Payload] | None = field(default=None, kw_only=True)
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
@@ -51,7 +55,7 @@ class RawTopic:
     def _regex(self) -> re.Pattern[str]:
         parts = _SLOT.split(self.pattern)
         body = "".join(
-            f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part)
+            f"(?P<{part}>{LEVEL_PATTERN})" if index % 2 else re.escape(part)
             for index, part in enumerate(parts)
         )
         return re.compile(body)
@@ -66,8 +70,8 @@ class RawTopic:
             return self.pattern
         for name in self.slots:
             value = slots.get(name)
-            if value is None or not _LEVEL.fullmatch(value):
-                msg = f"{self.pattern}: {name} must be one topic level without '/', '+' or '#'"
+            if value is None or not is_level(value):
+                msg = f"{self.pattern}: {name} must be {LEVEL_RULE}"
                 raise ContractError(msg)
         return self.pattern.format(**slots)
 
@@ -75,12 +79,15 @@ class RawTopic:
         """Return this topic with some slots fixed, e.g. to one site: subscribes to less.
 
         Raises:
-            ContractError: a value is no single topic level.
+            ContractError: a value is no single topic level, or the topic has no such slot.
         """
         pattern = self.pattern
         for name, value in slots.items():
-            if not _LEVEL.fullmatch(value):
-                msg = f"{self.pattern}: {name} must be one topic level without '/', '+' or '#'"
+            if name not in self.slots:
+                msg = f"{self.pattern} has no level {name!r} to fix"
+                raise ContractError(msg)
+            if not is_level(value):
+                msg = f"{self.pattern}: {name} must be {LEVEL_RULE}"
                 raise ContractError(msg)
             pattern = pattern.replace(f"{{{name}}}", value)
         return replace(self, pattern=pattern)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon_contracts.payloads.house import Control, Health, Refusal
+from antiphon_contracts.payloads.house import Control, Health, PlainAnswer, PlainAsk, Refusal
 from antiphon_contracts.payloads.language import (
     LlmCancel,
     LlmRequest,
@@ -53,6 +53,7 @@ AUDIO_IN = RawTopic(
     "satellite -> stt, wake",
     "Microphone: WAV-framed PCM, 16 kHz mono s16, 80 ms a chunk.",
     content_type=WAV,
+    reserved=True,
 )
 AUDIO_UTTERANCE = RawTopic(
     "audio/{site}/utterance/{utterance}",
@@ -109,6 +110,7 @@ WAKE_EVENT = Topic[WakeEvent](
     "A wake word was heard.",
     model=WakeEvent,
     type="wake.event/1",
+    reserved=True,
 )
 STT_CONTROL = Topic[SttControl](
     "stt/control",
@@ -117,6 +119,7 @@ STT_CONTROL = Topic[SttControl](
     "Listen, stop or gate a site's stream.",
     model=SttControl,
     type="stt.control/1",
+    reserved=True,
 )
 STT_PARTIAL = Topic[SttPartial](
     "stt/partial",
@@ -125,6 +128,7 @@ STT_PARTIAL = Topic[SttPartial](
     "The transcript so far.",
     model=SttPartial,
     type="stt.partial/1",
+    reserved=True,
 )
 STT_FINAL = Topic[SttFinal](
     "stt/final",
@@ -244,9 +248,10 @@ MEMORY_INGEST = RequestTopic[MemoryIngest, MemoryDone](
     "memory/ingest",
     1,
     "tools, router, command line -> memory",
-    "Adds a document to the knowledge base (reserved; refused today).",
+    "Adds a document to the knowledge base.",
     model=MemoryIngest,
     type="memory.ingest/1",
+    reserved=True,
     reply=MEMORY_DONE,
 )
 HISTORY_DONE = Topic[HistoryDone](
@@ -311,17 +316,25 @@ TTS_STATUS = Topic[TtsStatus](
 )
 
 # The plain door
-SAY = RawTopic("say", 1, "anyone -> router", "Says a text.", content_type=PLAIN)
-SAY_SITE = RawTopic("say/{site}", 1, "anyone -> router", "Says a text there.", content_type=PLAIN)
-ASK = RawTopic("ask", 1, "anyone -> router", "Asks a question.", content_type=PLAIN)
+SAY = RawTopic("say", 1, "anyone -> router", "Says a text.", content_type=PLAIN, plain=PlainAsk)
+SAY_SITE = RawTopic(
+    "say/{site}", 1, "anyone -> router", "Says a text there.", content_type=PLAIN, plain=PlainAsk
+)
+ASK = RawTopic("ask", 1, "anyone -> router", "Asks a question.", content_type=PLAIN, plain=PlainAsk)
 ASK_SITE = RawTopic(
-    "ask/{site}", 1, "anyone -> router", "Asks a question there.", content_type=PLAIN
+    "ask/{site}",
+    1,
+    "anyone -> router",
+    "Asks a question there.",
+    content_type=PLAIN,
+    plain=PlainAsk,
 )
 ANSWER = RawTopic(
     "answer/{site}",
     1,
     "router -> anyone",
-    "The answer, as JSON without an envelope (`PlainAnswer`).",
+    "The answer, as JSON without an envelope.",
+    plain=PlainAnswer,
 )
 
 # Keeping house

@@ -303,15 +303,21 @@ class Lane:
             refusal = outcome or Refusal(code="internal", detail="the handler gave no reply")
             self._refuse(topic, refusal, request.id, request.turn_id)
             return
-        payload = encode(
-            topic.reply.message(
-                outcome,
-                source=self._source,
-                correlation_id=request.id,
-                turn_id=request.turn_id,
-                site_id=request.site_id,
+        try:
+            payload = encode(
+                topic.reply.message(
+                    outcome,
+                    source=self._source,
+                    correlation_id=request.id,
+                    turn_id=request.turn_id,
+                    site_id=request.site_id,
+                )
             )
-        )
+        except ContractError as error:
+            self._store.abandon(request.id)
+            refusal = Refusal(code="internal", detail=str(error))
+            self._refuse(topic, refusal, request.id, request.turn_id)
+            return
         self._store.finish(request.id, payload)
         self._post_reply(topic.reply, payload)
 

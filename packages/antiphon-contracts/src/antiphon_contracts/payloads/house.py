@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from antiphon_contracts.envelope import Payload
+from antiphon_contracts.envelope import Payload, Several
 from antiphon_contracts.payloads.language import Route
+
+V = TypeVar("V")
+MAX_ENTRIES = 256
+
+
+def _few(value: object) -> object:
+    if isinstance(value, dict) and len(value) > MAX_ENTRIES:
+        raise PydanticCustomError("too_long", "must not have more than 256 entries")
+    return value
+
+
+# Counted before it is read: every wrong entry costs time.
+ByName = Annotated[dict[str, V], BeforeValidator(_few)]
 
 
 class PlainAsk(Payload):
@@ -25,7 +39,13 @@ class PlainAsk(Payload):
 
 
 class Stage(Payload):
-    """One stage of a turn, in ms from the moment that the turn's input was received."""
+    """One stage of a turn, in ms from the moment that the turn's input was received.
+
+    Attributes:
+        name: of the stage, e.g. `transcribe`.
+        start_ms: when it began.
+        end_ms: when it ended.
+    """
 
     name: str
     start_ms: float
@@ -53,7 +73,7 @@ class PlainAnswer(Payload):
     route: Route
     error: str | None = None
     utterance_id: str | None = None
-    stages: tuple[Stage, ...] = ()
+    stages: Several[Stage] = ()
 
 
 class Control(Payload):
@@ -69,7 +89,13 @@ class Control(Payload):
 
 
 class LoopLag(Payload):
-    """How late the event loop ran in the last minute, in ms."""
+    """How late the event loop ran in the last minute, in ms.
+
+    Attributes:
+        p50_ms: the median.
+        p99_ms: of a hundred, one was later.
+        max_ms: the latest.
+    """
 
     p50_ms: float = 0.0
     p99_ms: float = 0.0
@@ -101,10 +127,10 @@ class Health(Payload):
     pid: int = 0
     uptime_s: float = 0.0
     loop: LoopLag = LoopLag()
-    queues: dict[str, int] = Field(default_factory=dict)
-    counters: dict[str, int] = Field(default_factory=dict)
-    breakers: dict[str, Literal["closed", "open", "half_open"]] = Field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    queues: ByName[int] = Field(default_factory=dict)
+    counters: ByName[int] = Field(default_factory=dict)
+    breakers: ByName[Literal["closed", "open", "half_open"]] = Field(default_factory=dict)
+    notes: Several[str] = ()
     engine: str = ""
 
 

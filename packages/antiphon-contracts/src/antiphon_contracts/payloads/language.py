@@ -6,13 +6,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from antiphon_contracts.envelope import Payload
+from antiphon_contracts.envelope import Payload, Several
 
 Route = Literal["fast", "llm", "none"]
 
 
 class LlmParams(Payload):
-    """Sampling parameters; None is the worker's own setting."""
+    """Sampling parameters; None is the worker's own setting.
+
+    Attributes:
+        temperature: 0 is nearly deterministic.
+        max_tokens: longest reply.
+    """
 
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=32_768)
@@ -51,7 +56,15 @@ class LlmStream(Payload):
 
 
 class Usage(Payload):
-    """Tokens, as the server counted them, and times in ms from receipt of the request."""
+    """Tokens, as the server counted them, and times in ms from receipt of the request.
+
+    Attributes:
+        prompt_tokens: read.
+        completion_tokens: written.
+        context_ms: until memories and history were there.
+        first_token_ms: until the first piece of the reply.
+        total_ms: until its end.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -74,8 +87,8 @@ class LlmResponse(Payload):
 
     reply: str
     finish_reason: Literal["stop", "length", "cancelled", "error"]
-    sources: tuple[str, ...] = ()
-    tools_used: tuple[str, ...] = ()
+    sources: Several[str] = ()
+    tools_used: Several[str] = ()
     usage: Usage = Usage()
     error: str | None = None
 
@@ -109,13 +122,22 @@ class ToolSpec(Payload):
 
 
 class ToolRegistry(Payload):
-    """All tools that one tool worker offers (retained)."""
+    """All tools that one tool worker offers (retained).
 
-    tools: tuple[ToolSpec, ...] = ()
+    Attributes:
+        tools: the tools.
+    """
+
+    tools: Several[ToolSpec] = ()
 
 
 class ToolCall(Payload):
-    """Calls a tool."""
+    """Calls a tool.
+
+    Attributes:
+        name: the tool.
+        arguments: by name, as the tool's JSON Schema wants them.
+    """
 
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)

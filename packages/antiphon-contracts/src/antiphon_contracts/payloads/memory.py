@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from antiphon_contracts.envelope import Payload
+from antiphon_contracts.envelope import Payload, Several
 
 
 class MemoryQuery(Payload):
@@ -46,14 +46,25 @@ class MemoryResult(Payload):
 
 
 class MemoryResults(Payload):
-    """The memories found, best first."""
+    """The memories found, best first.
 
-    results: tuple[MemoryResult, ...] = ()
+    Attributes:
+        results: the memories.
+        error: one sentence for people; None is success.
+    """
+
+    results: Several[MemoryResult] = ()
     error: str | None = None
 
 
 class MemoryRemember(Payload):
-    """Stores a text for good."""
+    """Stores a text for good.
+
+    Attributes:
+        text: the words to remember.
+        source: where they come from.
+        scope: whose memory it is.
+    """
 
     text: str = Field(min_length=1, max_length=20_000)
     source: str = "user"
@@ -68,7 +79,7 @@ class MemoryForget(Payload):
         query: the best match of this text, if it is close enough.
     """
 
-    ids: tuple[str, ...] = ()
+    ids: Several[str] = ()
     query: str | None = None
 
 
@@ -76,6 +87,11 @@ class MemoryIngest(Payload):
     """Adds a document to the knowledge base: a page by address, or an uploaded text.
 
     Paths of files are not accepted from the bus.
+
+    Attributes:
+        title: what the document is called.
+        text: the document itself.
+        url: address of the page.
     """
 
     title: str = Field(max_length=512)
@@ -95,8 +111,8 @@ class MemoryDone(Payload):
     """
 
     action: Literal["remember", "forget", "ingest"]
-    ids: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
+    ids: Several[str] = ()
+    texts: Several[str] = ()
     progress: float = Field(default=1.0, ge=0, le=1)
     error: str | None = None
 
@@ -118,7 +134,11 @@ class HistoryAppend(Payload):
 
 
 class HistoryDone(Payload):
-    """The row was stored."""
+    """The row was stored.
+
+    Attributes:
+        error: one sentence for people; None is success.
+    """
 
     error: str | None = None
 
@@ -138,7 +158,14 @@ class HistoryQuery(Payload):
 
 
 class HistoryMessage(Payload):
-    """One thing that was said."""
+    """One thing that was said.
+
+    Attributes:
+        role: who said it.
+        text: the words.
+        ts: when, in seconds since the epoch.
+        interrupted: whether the speaker was cut short.
+    """
 
     role: Literal["user", "assistant"]
     text: str
@@ -147,7 +174,12 @@ class HistoryMessage(Payload):
 
 
 class HistoryResults(Payload):
-    """A conversation's newest messages, oldest first."""
+    """A conversation's newest messages, oldest first.
 
-    messages: tuple[HistoryMessage, ...] = ()
+    Attributes:
+        messages: what was said.
+        error: one sentence for people; None is success.
+    """
+
+    messages: Several[HistoryMessage] = ()
     error: str | None = None

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from antiphon_contracts.envelope import Payload
+from antiphon_contracts.level import Level
 
 Rejection = Literal["silence", "noise", "too_short", "too_long", "undecodable", "engine", "busy"]
 
@@ -96,7 +97,7 @@ class TtsSay(Payload):
         priority: higher goes first: alarm 20, answer 10, announcement 0.
     """
 
-    utterance_id: str
+    utterance_id: Level
     seq: int = Field(ge=0)
     text: str = Field(max_length=20_000)
     last: bool = False
@@ -178,7 +179,7 @@ class CaptureControl(Payload):
     """
 
     action: Literal["start", "stop", "discard"]
-    utterance_id: str = Field(min_length=1, max_length=128)
+    utterance_id: Level
     max_s: float = Field(default=30.0, gt=0, le=120)
 
 
