@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from antiphon_contracts import (
     AUDIO_UTTERANCE,
     CAPTURE_CONTROL,
     CAPTURE_STATUS,
+    TTS_SAY,
     TTS_STATUS,
     BusError,
     CaptureControl,
@@ -29,11 +31,14 @@ from antiphon_contracts import (
     PlainAnswer,
     RequestTimeout,
     Stage,
+    TtsSay,
     TtsStatus,
     new_id,
 )
 from antiphon_runtime import Bus, RawMessage, listen, listen_raw
 from pydantic import ValidationError
+
+from antiphon.house import open_bus
 
 ANSWER_TIMEOUT_S = 75.0
 AUDIO_TIMEOUT_S = 60.0
@@ -97,7 +102,12 @@ class Asked:
 
 
 class Questioner:
-    """Asks at one site, over a bus that is opened after `install`."""
+    """Asks at one site.
+
+    Args:
+        bus: of its own, not yet open.
+        site_id: where it asks.
+    """
 
     def __init__(self, bus: Bus, site_id: str) -> None:
         self._bus = bus
@@ -106,8 +116,13 @@ class Questioner:
         self._captures: dict[str, asyncio.Future[CaptureStatus]] = {}
         self._speech: OrderedDict[str, HeardSpeech] = OrderedDict()
 
-    def install(self) -> None:
-        """Subscribe to the site's answers and sound."""
+    @asynccontextmanager
+    async def asking(self, timeout_s: float) -> AsyncIterator[Questioner]:
+        """Connect; questions can be asked while the block runs.
+
+        Raises:
+            BusError: the broker does not answer within `timeout_s`.
+        """
         site = self.site_id
         self._bus.install(
             [
@@ -117,6 +132,8 @@ class Questioner:
                 listen(CAPTURE_STATUS.narrowed(site=site), self._on_capture),
             ]
         )
+        async with open_bus(self._bus, timeout_s):
+            yield self
 
     # What comes back
 
@@ -197,6 +214,22 @@ class Questioner:
         )
         sent.add_done_callback(lambda done: self._on_refused(utterance_id, done))
         return await self._collect(utterance_id, begun)
+
+    async def dictate(self, text: str) -> Pcm:
+        """Return a text as the TTS worker speaks it; nobody is asked anything.
+
+        Raises:
+            EngineError: it could not be spoken.
+            RequestTimeout: its sound did not come in time.
+        """
+        utterance_id = new_id()
+        clause = TtsSay(utterance_id=utterance_id, seq=0, text=text, last=True)
+        self._bus.publish(TTS_SAY, clause, site_id=self.site_id)
+        heard = await self.speech(utterance_id)
+        if heard.pcm is None:
+            msg = "there is nothing to hear in that text"
+            raise EngineError(msg)
+        return heard.pcm
 
     async def ask_microphone(self, stop: asyncio.Future[None], max_s: float) -> Asked:
         """Ask with the satellite's microphone, until `stop` is done or `max_s` have passed.

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from antiphon_audio import Pcm, wav
-from antiphon_contracts import TTS_SAY, Route, TtsSay, new_id
-from antiphon_runtime import Bus, RuntimeSettings, load_settings
+from antiphon_audio import wav
+from antiphon_contracts import Route
+from antiphon_runtime import RuntimeSettings, load_settings
 from rich.console import Console
 
 from antiphon import screens, weights
 from antiphon.asking import Asked, Questioner, write_speech
-from antiphon.house import House, broker_settings, keep_house
+from antiphon.house import House, broker_settings, client_bus, keep_house
 from antiphon.supervisor import PARTS, Part
 from antiphon.transcription import Transcribe, transcriber
 from antiphon.wording import word_error_rate, words
@@ -27,6 +27,7 @@ SITE = "demo"
 STUDIO = "demo-studio"  # where questions are spoken, unheard by the dialogue
 MAX_WER = 0.25
 READY_TIMEOUT_S = 120.0
+CONNECT_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -92,36 +93,21 @@ async def demo_house(
         Part(part.kind, part.module, speaker) if part.kind == "satellite" else part
         for part in PARTS
     ]
-    questioners: list[Questioner] = []
-
-    def install(bus: Bus) -> None:
-        for site in (SITE, STUDIO):
-            questioner = Questioner(bus, site)
-            questioner.install()
-            questioners.append(questioner)
-
     async with broker_settings(folder / "broker", "auto") as (broker, _):
         settings = broker.model_copy(
             update={"data_dir": folder, "models_dir": runtime.models_dir, "base": "antiphon-demo"}
         )
-        async with keep_house(settings, parts=parts, handlers=install) as house:
+        demo, studio = (
+            Questioner(client_bus(settings), SITE),
+            Questioner(client_bus(settings), STUDIO),
+        )
+        async with (
+            keep_house(settings, parts=parts) as house,
+            demo.asking(CONNECT_TIMEOUT_S),
+            studio.asking(CONNECT_TIMEOUT_S),
+        ):
             await house.watch.all_ready(READY_TIMEOUT_S)
-            yield house, questioners[0], questioners[1]
-
-
-async def speak_question(bus: Bus, studio: Questioner, text: str) -> Pcm:
-    """Return a question spoken by the TTS worker.
-
-    Raises:
-        EngineError: it could not be spoken.
-    """
-    utterance_id = new_id()
-    bus.publish(
-        TTS_SAY, TtsSay(utterance_id=utterance_id, seq=0, text=text, last=True), site_id=STUDIO
-    )
-    heard = await studio.speech(utterance_id)
-    pcm = heard.pcm
-    return pcm if pcm is not None else Pcm.silence(100, 16_000)
+            yield house, demo, studio
 
 
 def judge(question: Question, asked: Asked, heard: str) -> list[str]:
@@ -146,7 +132,6 @@ def _plain(text: str) -> list[str]:
 
 
 async def ask_all(
-    house: House,
     demo: Questioner,
     studio: Questioner,
     transcribe: Transcribe,
@@ -155,7 +140,7 @@ async def ask_all(
 ) -> AsyncIterator[Result]:
     """Ask question after question aloud; each answer is transcribed again and judged."""
     for number, question in enumerate(questions, 1):
-        spoken = await speak_question(house.bus, studio, question.text)
+        spoken = await studio.dictate(question.text)
         asked = await demo.ask_recording(wav.wrap(spoken))
         audio = await asyncio.to_thread(write_speech, asked, out / f"answer-{number}.wav")
         heard = "" if asked.speech is None else (await transcribe(wav.wrap(asked.speech))).text
@@ -185,11 +170,11 @@ async def demo(out: Path | None, console: Console) -> list[Result]:
         begun = time.monotonic()
         async with (
             transcriber(runtime) as transcribe,
-            demo_house(runtime, folder, target) as (house, asker, studio),
+            demo_house(runtime, folder, target) as (_, asker, studio),
         ):
             console.print(f"all ready after {time.monotonic() - begun:.1f} s\n")
             results = []
-            async for result in ask_all(house, asker, studio, transcribe, target):
+            async for result in ask_all(asker, studio, transcribe, target):
                 results.append(result)
                 _show(result, console)
         _show_verdict(results, target, console)

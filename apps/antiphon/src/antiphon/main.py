@@ -161,10 +161,7 @@ async def _ask(
 ) -> None:
     settings = find_broker(broker)
     data = None if recording is None else _read(recording)
-    bus = client_bus(settings)
-    questioner = Questioner(bus, site)
-    questioner.install()
-    async with open_bus(bus, 5.0):
+    async with Questioner(client_bus(settings), site).asking(5.0) as questioner:
         if text is not None:
             asked = await questioner.ask_text(text)
         elif data is not None:

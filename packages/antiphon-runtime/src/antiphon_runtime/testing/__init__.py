@@ -5,7 +5,7 @@ Fake and real pass the same conformance suite.
 
 from __future__ import annotations
 
-from antiphon_runtime.testing.house import House
+from antiphon_runtime.testing.house import Heard, House
 from antiphon_runtime.testing.memory_transport import MemoryBroker, MemoryTransport
 
-__all__ = ["House", "MemoryBroker", "MemoryTransport"]
+__all__ = ["Heard", "House", "MemoryBroker", "MemoryTransport"]
