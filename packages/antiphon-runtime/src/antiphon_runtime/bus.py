@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -66,6 +66,8 @@ class Bus:
         self._pending = PendingReplies(self.counters)
         self._store = ReplyStore()
         self._filters: dict[str, int] = {}
+        self._subscribed: dict[str, int] = {}
+        self._at_connect: list[Callable[[], None]] = []
         self._health_prefix = self._prefix + HEALTH.pattern.split("{", 1)[0]
 
     # Set-up
@@ -103,12 +105,22 @@ class Bus:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Bus]:
         """Connect, subscribe and receive while the block runs; handlers run in `handling`."""
-        await self._transport.subscribe(self._filters)
+        await self._subscribe()
         try:
             async with self._transport.open(self._route, self._on_state):
                 yield self
         finally:
             self._pending.close()
+
+    async def _subscribe(self) -> None:
+        missing = {name: qos for name, qos in self._filters.items() if name not in self._subscribed}
+        if missing:
+            await self._transport.subscribe(missing)
+            self._subscribed |= missing
+
+    def at_connect(self, action: Callable[[], None]) -> None:
+        """Call `action` at every connect."""
+        self._at_connect.append(action)
 
     async def wait_connected(self, timeout_s: float | None = None) -> None:
         """Return when connected and subscribed.
@@ -129,7 +141,11 @@ class Bus:
 
         On leaving no further message is taken from the queues; what is being handled has `drain_s`
         to finish.
+
+        Raises:
+            BusError: the broker refused the subscription of a handler that a reload added.
         """
+        await self._subscribe()
         consumers = {
             f"handle:{name}:{number}": lane.consume()
             for name, lane in self._lanes.items()
@@ -247,9 +263,12 @@ class Bus:
             site_id=site_id,
             ttl_s=timeout_s,
         )
-        with self._pending.expect(message.id, topic, receiver=topic.receiver) as pending:
+        with self._pending.expect(message.id, topic) as pending:
             send = self._resender(topic, message, reply_path, pending)
-            return await self._pending.wait(pending, send, timeout_s)
+            try:
+                return await self._pending.wait(pending, send, timeout_s)
+            finally:
+                send.take_back()
 
     def _resender(
         self,
@@ -280,6 +299,8 @@ class Bus:
         if connected:
             self.counters["connects"] += 1
             self._pending.resend_all()
+            for action in self._at_connect:
+                action()
 
     def _route(self, delivery: Delivery) -> None:
         try:
@@ -298,7 +319,7 @@ class Bus:
         if request is not None:
             self._on_reply(request, delivery)
         if delivery.topic.startswith(self._health_prefix):
-            self.presence.note(parse(delivery.payload))
+            self._on_health(delivery)
         lane = self._lanes.get(delivery.topic)
         if lane is not None:
             lane.admit(delivery, {})
@@ -308,6 +329,12 @@ class Bus:
             slots = wildcard.handler.topic.match(path)
             if slots is not None:
                 wildcard.admit(delivery, slots)
+
+    def _on_health(self, delivery: Delivery) -> None:
+        if delivery.payload:
+            self.presence.note(parse(delivery.payload))
+        else:
+            self.presence.forget(delivery.topic.removeprefix(self._health_prefix))
 
     def _on_reply(self, request: RequestTopic[Any, Any], delivery: Delivery) -> None:
         raw = parse(delivery.payload)
@@ -349,6 +376,11 @@ class Resend:
             return
         self._sent = self._transport.publish(self._path, self._payload, self._options)
         self._sent.add_done_callback(self._on_sent)
+
+    def take_back(self) -> None:
+        """Nobody waits any more: a copy that still waits for the broker is not sent."""
+        if self._sent is not None:
+            self._sent.cancel()
 
     def _on_sent(self, sent: asyncio.Future[None]) -> None:
         if sent.cancelled():

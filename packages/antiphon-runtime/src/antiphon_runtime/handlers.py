@@ -30,6 +30,7 @@ from antiphon_contracts import (
     validate,
 )
 
+from antiphon_runtime.logs import crash
 from antiphon_runtime.replies import ReplyStore, SeenIds
 from antiphon_runtime.transport import Delivery
 
@@ -288,7 +289,8 @@ class Lane:
             return Refusal(code=_code(error), detail=str(error))
         except Exception as error:
             self._counters["handler_errors"] += 1
-            log.exception("handler.crashed", topic=self.handler.topic.pattern)
+            log.error("handler.crashed", topic=self.handler.topic.pattern, **crash(error))  # noqa: TRY400  (no text)
+            log.debug("handler.crash_text", exc_info=error)
             return Refusal(code="internal", detail=f"internal error ({type(error).__name__})")
 
     def _reply(

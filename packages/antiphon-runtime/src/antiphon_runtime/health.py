@@ -41,6 +41,7 @@ class HealthReporter:
         self._notes: dict[str, str] = {}
         self._changed = asyncio.Event()
         self.engine = ""
+        bus.at_connect(self._changed.set)  # the broker may have published our will meanwhile
 
     @property
     def state(self) -> State:

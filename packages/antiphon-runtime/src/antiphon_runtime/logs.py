@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+import traceback
+from typing import Literal, TypedDict
 
 import structlog
 
@@ -20,9 +21,15 @@ def configure_logs(worker: str, *, level: Level, style: Literal["auto", "json", 
     """Set logging up for this process; may be called again to change the level."""
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if text
+        else structlog.processors.JSONRenderer()
     )
-    shape: list[structlog.typing.Processor] = [] if text else [structlog.processors.dict_tracebacks]
+    # Local variables hold what people said.
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    shape: list[structlog.typing.Processor] = (
+        [] if text else [structlog.processors.ExceptionRenderer(tracebacks)]
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -37,3 +44,24 @@ def configure_logs(worker: str, *, level: Level, style: Literal["auto", "json", 
     )
     structlog.contextvars.bind_contextvars(worker=worker)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+class Crash(TypedDict):
+    """Where an unforeseen error arose.
+
+    Attributes:
+        error: its class.
+        where: `file:line function`, outermost first.
+    """
+
+    error: str
+    where: list[str]
+
+
+def crash(error: Exception) -> Crash:
+    """Return what may be logged of an unforeseen error: its text may quote what people said."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return Crash(
+        error=type(error).__name__,
+        where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )

@@ -9,28 +9,31 @@ import time
 import traceback
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from types import FrameType
 
 import structlog
 from antiphon_contracts import LoopLag
 
-from antiphon_runtime.tasks import running
-
 log = structlog.get_logger(__name__)
 
-TICK_S = 0.05
+PING_S = 0.02  # how long a block may last before the next ping finds it
 STALL_S = 0.05
-KEPT_TICKS = 1200  # one minute
+KEPT_PINGS = 3000  # one minute
 
 
 class LoopMonitor:
-    """Measures event-loop lag and logs the stack of whatever blocks the loop for over 50 ms."""
+    """Measures event-loop lag and logs the stack of whatever blocks the loop for over 50 ms.
+
+    A thread asks the loop to answer, 50 times a second. How long the answer takes is the lag; if
+    it takes too long, the thread looks at what the loop's thread is doing at that moment.
+    """
 
     def __init__(self, *, stall_s: float = STALL_S) -> None:
-        self._lags_s: deque[float] = deque(maxlen=KEPT_TICKS)
+        self._lags_s: deque[float] = deque(maxlen=KEPT_PINGS)
         self._stall_s = stall_s
-        self._due = float("inf")  # on time.monotonic: when the next tick should be
         self._loop_thread = 0
+        self._answered = threading.Event()
         self._stopped = threading.Event()
         self.stalls = 0
 
@@ -39,15 +42,18 @@ class LoopMonitor:
         """Measure while the block runs."""
         self._loop_thread = threading.get_ident()
         self._stopped.clear()
-        watchdog = threading.Thread(target=self._watch_from_outside, name="loop-watchdog")
-        watchdog.daemon = True
+        watchdog = threading.Thread(
+            target=self._watch_from_outside,
+            args=(asyncio.get_running_loop(),),
+            name="loop-watchdog",
+            daemon=True,
+        )
         watchdog.start()
         try:
-            async with running(loop_monitor=self._tick()):
-                yield
+            yield
         finally:
             self._stopped.set()
-            watchdog.join(1.0)
+            self._answered.set()
 
     def lag(self) -> LoopLag:
         """Return the lag of the last minute."""
@@ -60,21 +66,32 @@ class LoopMonitor:
             max_ms=round(lags[-1] * 1000, 3),
         )
 
-    async def _tick(self) -> None:
-        while True:
-            self._due = time.monotonic() + TICK_S
-            await asyncio.sleep(TICK_S)
-            self._lags_s.append(max(0.0, time.monotonic() - self._due))
+    def _answer(self, asked: float) -> None:
+        self._lags_s.append(time.monotonic() - asked)
+        self._answered.set()
 
-    def _watch_from_outside(self) -> None:
-        reported = 0.0
-        while not self._stopped.wait(TICK_S):
-            due = self._due
-            late_s = time.monotonic() - due
-            if late_s < self._stall_s or due == reported:
-                continue
-            reported = due
-            self.stalls += 1
-            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  (documented)
-            stack = "".join(traceback.format_stack(frame)) if frame else "unknown"
-            log.warning("loop.blocked", late_ms=round(late_s * 1000), stack=stack)
+    def _watch_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stopped.wait(PING_S):
+            self._answered.clear()
+            asked = time.monotonic()
+            with suppress(RuntimeError):  # the loop is closed: the block ended
+                loop.call_soon_threadsafe(self._answer, asked)
+            if not self._answered.wait(self._stall_s) and not self._stopped.is_set():
+                self._report(asked)
+                self._answered.wait()
+
+    def _report(self, asked: float) -> None:
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  (documented)
+        if frame is None or _is_waiting(frame):
+            return  # late because others use the processor: the lag says so
+        self.stalls += 1
+        log.warning(
+            "loop.blocked",
+            late_ms=round((time.monotonic() - asked) * 1000),
+            stack="".join(traceback.format_stack(frame)),
+        )
+
+
+def _is_waiting(frame: FrameType) -> bool:
+    """Whether the loop waits for its selector, having nothing to do."""
+    return frame.f_code.co_name == "select" and frame.f_globals.get("__name__") == "selectors"

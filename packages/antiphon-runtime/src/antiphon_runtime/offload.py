@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeVar, cast
@@ -45,7 +46,7 @@ class ModelThread:
         self.name = name
         self.times = OffloadTimes()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._waiting = 0
+        self._unfinished = 0  # the running one and those that wait
         self._limit = queue_limit
 
     def __enter__(self) -> Self:
@@ -64,8 +65,8 @@ class ModelThread:
         Raises:
             EngineError: too many calls wait.
         """
-        if inspect.iscoroutinefunction(function):
-            return cast("T", await function(*args, **kw))
+        if _is_async(function):
+            return await cast("Awaitable[T]", function(*args, **kw))
         return cast("T", await self._run(partial(function, *args, **kw)))
 
     async def stream(
@@ -76,30 +77,34 @@ class ModelThread:
         A consumer that stops early closes the generator: nothing is computed after that step.
         """
         if inspect.isasyncgenfunction(function):
-            async for item in function(*args, **kw):
-                yield item
+            async with aclosing(function(*args, **kw)) as items:
+                async for item in items:
+                    yield item
             return
         iterator = iter(cast("Iterator[T]", await self._run(partial(function, *args, **kw))))
         try:
-            while (item := await self._run(partial(next, iterator, _END))) is not _END:
+            while (item := await self._step(partial(next, iterator, _END))) is not _END:
                 yield cast("T", item)
         finally:
             if isinstance(iterator, Generator):
                 self._submit(iterator.close)
 
     async def _run(self, function: Callable[[], T]) -> T:
-        if self._waiting >= self._limit:
-            msg = f"{self.name}: {self._waiting} calls wait already"
+        if self._unfinished > self._limit:
+            msg = f"{self.name}: {self._limit} calls wait already"
             raise EngineError(msg, retryable=True)
+        return await self._step(function)
+
+    async def _step(self, function: Callable[[], T]) -> T:
         context = contextvars.copy_context()
         submitted = time.perf_counter()
-        self._waiting += 1
+        self._unfinished += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 self._executor, context.run, self._timed, function, submitted
             )
         finally:
-            self._waiting -= 1
+            self._unfinished -= 1
 
     def _timed(self, function: Callable[[], T], submitted: float) -> T:
         begun = time.perf_counter()
@@ -115,6 +120,13 @@ class ModelThread:
             self._executor.submit(function)
         except RuntimeError:  # the executor is shut down: nothing is left to stop
             return
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    """Whether it is a coroutine function, or an object whose call is one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )
 
 
 class CancelFlag:

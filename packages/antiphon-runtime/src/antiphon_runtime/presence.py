@@ -22,6 +22,10 @@ class Presence:
         health = validate(raw, HEALTH.model, HEALTH.type).data
         self._workers[health.worker] = health
 
+    def forget(self, worker: str) -> None:
+        """Its retained health was deleted: it is not known any more."""
+        self._workers.pop(worker, None)
+
     @property
     def workers(self) -> dict[str, Health]:
         """The last health of each worker, by its id."""

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from antiphon_contracts import (
     BusError,
     Busy,
+    ContractError,
     Payload,
     Refusal,
     RemoteError,
@@ -30,10 +31,8 @@ STORED_REPLY_BYTES = 8 * 1024 * 1024
 class Pending(Generic[R]):
     """One awaited reply."""
 
-    def __init__(self, message_id: str, topic: RequestTopic[Any, R], receiver: str) -> None:
-        self.message_id = message_id
+    def __init__(self, topic: RequestTopic[Any, R]) -> None:
         self.topic = topic
-        self.receiver = receiver
         self.send: Callable[[], None] = lambda: None
         self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
@@ -66,11 +65,16 @@ class PendingReplies:
         return len(self._entries)
 
     @contextmanager
-    def expect(
-        self, message_id: str, topic: RequestTopic[P, R], *, receiver: str
-    ) -> Iterator[Pending[R]]:
-        """Await a reply while the block runs."""
-        pending = Pending(message_id, topic, receiver)
+    def expect(self, message_id: str, topic: RequestTopic[P, R]) -> Iterator[Pending[R]]:
+        """Await a reply while the block runs.
+
+        Raises:
+            ContractError: a reply to that id is awaited already.
+        """
+        if message_id in self._entries:
+            msg = f"{topic.pattern}: a request of that id is under way"
+            raise ContractError(msg)
+        pending = Pending(topic)
         self._entries[message_id] = pending
         try:
             yield pending

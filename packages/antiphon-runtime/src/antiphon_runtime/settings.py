@@ -18,6 +18,7 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 S = TypeVar("S", bound="Settings")
@@ -91,6 +92,8 @@ def load_settings(settings: type[S], **overrides: Any) -> S:
     """
     try:
         return settings(**overrides)
+    except SettingsError as error:
+        raise ConfigError(f"wrong setting for [{settings.section}]: {error}") from None
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         wrong = "; ".join(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -30,10 +34,32 @@ async def running(**coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[asyn
                 for task in tasks:
                     task.cancel()
     except BaseExceptionGroup as errors:
-        raise _sole(errors) from None
+        sole = _sole(errors)
+        raise sole from sole.__cause__
 
 
 def _sole(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+async def in_daemon_thread(function: Callable[[], T], *, name: str) -> T:
+    """Return what `function` returns in a thread that nobody waits for at the end.
+
+    Unlike `asyncio.to_thread`, a call that hangs (a name server, a dead host) delays neither the
+    end of the loop nor that of the process. A cancelled call runs on; its result is dropped.
+    """
+    outcome: Future[T] = Future()
+    outcome.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001  (handed to the waiter, as executors do)
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return await asyncio.wrap_future(outcome)

@@ -7,10 +7,25 @@ same conformance suite.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+from antiphon_contracts import MAX_MESSAGE_BYTES
+
+PACKET_OVERHEAD_BYTES = 64 * 1024
+"""What topic and properties may add to a message of `MAX_MESSAGE_BYTES`."""
+
+_TOPIC_LIMIT_BYTES = 65_535
+# MQTT 5, sections 1.5.4 and 4.7: brokers hang up on these, and clients send them again.
+_FORBIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane * 0x10000 + low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    + "]"
+)
+_FILTER = re.compile(r"(?:(?:\+|[^+#/]*)/)*(?:#|\+|[^+#/]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +118,28 @@ class Transport(Protocol):
         """Start to send; messages leave in the order of the calls.
 
         The future is done when the broker has acknowledged (QoS 1) or when the message was handed
-        to the system (QoS 0). It fails with BusError if the broker denies it, if too much is
-        waiting already, or when the transport is closed first.
+        to the system (QoS 0). It fails with BusError if the message cannot be sent (over
+        `MAX_MESSAGE_BYTES`, or no topic), if the broker denies it (MQTT 3.1.1 brokers do not say
+        so), if too much is waiting already, if it expired in the queue, or when the transport is
+        closed first. Cancelling it takes a message that was not sent out of the queue.
         """
+
+
+def why_not_a_message(topic: str, payload: bytes) -> str | None:
+    """Return why a broker would hang up on the message, None if it would not."""
+    if len(payload) > MAX_MESSAGE_BYTES:
+        return f"a message of {len(payload)} bytes exceeds the limit of {MAX_MESSAGE_BYTES}"
+    if not topic or "+" in topic or "#" in topic or _is_no_text(topic):
+        return f"{topic!r} is no topic to publish to"
+    return None
+
+
+def why_not_a_filter(name: str) -> str | None:
+    """Return why a broker would refuse the subscription filter, None if it would not."""
+    if not name or _is_no_text(name) or not _FILTER.fullmatch(name):
+        return f"{name!r} is no subscription filter"
+    return None
+
+
+def _is_no_text(topic: str) -> bool:
+    return _FORBIDDEN.search(topic) is not None or len(topic.encode()) > _TOPIC_LIMIT_BYTES

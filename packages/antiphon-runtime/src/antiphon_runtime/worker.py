@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from antiphon_contracts import (
     CONTROL,
+    BusError,
     ConfigError,
     Control,
     Message,
@@ -35,6 +39,7 @@ S = TypeVar("S", bound=Settings)
 log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S = 0.0005  # keeps the loop's lag low beside threads that hold the GIL
+THREADS_END_S = 0.3
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
@@ -113,7 +118,21 @@ def run(kind: str, settings: type[S], build: Build[S]) -> None:
         asyncio.run(_main(kind, worker_id, runtime, settings, build))
     except ConfigError as error:
         print(f"antiphon {kind}: {error}", file=sys.stderr)  # noqa: T201  (before and after logs)
+        _leave_threads_behind(EXIT_CONFIG)
         raise SystemExit(EXIT_CONFIG) from None
+    _leave_threads_behind(0)
+
+
+def _leave_threads_behind(exit_code: int) -> None:
+    """End the process now if a model's thread still computes: it cannot be cancelled."""
+    deadline = time.monotonic() + THREADS_END_S
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(exit_code)
 
 
 async def _main(
@@ -131,7 +150,8 @@ async def _main(
     bus = Bus(transport, source=worker_id, base=runtime.base)
     monitor = LoopMonitor()
     health = HealthReporter(bus, worker_id, kind, monitor)
-    bus.install([listen(CONTROL, partial(_on_control, worker_id, runtime, orders))])
+    obey = partial(_on_control, worker_id, runtime, orders)
+    bus.install(listen(CONTROL.narrowed(worker=name), obey) for name in ("all", worker_id))
     wiring = build(Worker(load_settings(settings), runtime, bus, health))
     bus.install(wiring.handlers, wiring.requests)
     async with AsyncExitStack() as stack:
@@ -140,22 +160,44 @@ async def _main(
         await stack.enter_async_context(running(health=health.beat()))
         stack.push_async_callback(_say_gone, bus, health)
         while not orders.stop.is_set():
-            await _serve(bus, health, wiring, orders, runtime.drain_s)
+            await _serve_until_told(bus, health, wiring, orders, runtime.drain_s)
             if orders.reload.is_set():
                 orders.reload.clear()
                 wiring = _rebuild(wiring, settings, build, runtime, bus, health)
         health.enter("stopping")
 
 
-async def _serve(
+@dataclass
+class _Service:
+    """How far the running of one wiring is."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _serve_until_told(
     bus: Bus, health: HealthReporter, wiring: Wiring, orders: _Orders, drain_s: float
 ) -> None:
-    """Run one wiring until told to stop or to reload."""
+    """Run one wiring until told to stop or to reload; a start is broken off, work is drained."""
+    service = _Service()
+    async with running(serve=_serve(bus, health, wiring, service, drain_s)):
+        await orders.wait()
+        if service.begun.is_set():
+            service.end.set()
+            await service.ended.wait()
+
+
+async def _serve(
+    bus: Bus, health: HealthReporter, wiring: Wiring, service: _Service, drain_s: float
+) -> None:
     health.enter("starting")
     async with wiring.lifespan(), bus.handling(drain_s=drain_s):
         health.enter("ready")
         log.info("worker.ready", engine=health.engine)
-        await orders.wait()
+        service.begun.set()
+        await service.end.wait()
+    service.ended.set()
 
 
 def _rebuild(
@@ -179,9 +221,13 @@ def _rebuild(
 
 async def _say_gone(bus: Bus, health: HealthReporter) -> None:
     health.enter("gone")
-    if bus.connected:
+    if not bus.connected:
+        return
+    try:
         async with asyncio.timeout(1.0):
             await health.publish()
+    except (BusError, TimeoutError):
+        log.warning("worker.end_not_told")
 
 
 async def _on_control(
@@ -223,6 +269,14 @@ def broker_options(
 def dump_tasks() -> None:
     """Log the live tasks and where each of them waits (SIGUSR1)."""
     for task in asyncio.all_tasks():
-        frames = task.get_stack(limit=1)
-        where = f"{frames[0].f_code.co_filename}:{frames[0].f_lineno}" if frames else "done"
-        log.warning("task", name=task.get_name(), where=os.path.relpath(where))
+        log.warning("task", name=task.get_name(), where=_where(task.get_coro()))
+
+
+def _where(coroutine: object) -> str:
+    """Return file, line and function of the innermost coroutine that a task waits in."""
+    where = "done"
+    while inspect.iscoroutine(coroutine) and coroutine.cr_frame is not None:
+        frame = coroutine.cr_frame
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
+        coroutine = coroutine.cr_await
+    return where

@@ -8,9 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from antiphon_contracts import MAX_MESSAGE_BYTES, BusError
+from antiphon_contracts import BusError
 
-from antiphon_runtime.transport import Delivery, PublishOptions, Sink, StateListener, Will
+from antiphon_runtime.paho_transport.outbox import Item, fail
+from antiphon_runtime.transport import (
+    Delivery,
+    PublishOptions,
+    Sink,
+    StateListener,
+    Will,
+    why_not_a_filter,
+    why_not_a_message,
+)
 
 
 class MemoryBroker:
@@ -56,13 +65,10 @@ class MemoryBroker:
         """Hand a message to every subscriber.
 
         Raises:
-            BusError: the topic is among `denied`, or the message is too large.
+            BusError: the topic is among `denied`.
         """
         if topic in self.denied:
             msg = f"the broker denied a message: not authorised for {topic}"
-            raise BusError(msg)
-        if len(payload) > MAX_MESSAGE_BYTES:
-            msg = "the broker denied a message: packet too large"
             raise BusError(msg)
         self.published.append((topic, payload))
         if options.retain:
@@ -86,7 +92,7 @@ class MemoryTransport:
         self._sink: Sink = lambda _delivery: None
         self._on_state: StateListener = lambda _connected: None
         self._filters: dict[str, int] = {}
-        self._waiting: deque[tuple[str, bytes, PublishOptions, asyncio.Future[None]]] = deque()
+        self._waiting: deque[Item] = deque()
         self._unacknowledged: dict[int, Delivery] = {}
         self._ready = asyncio.Event()
         self._count = 0
@@ -113,9 +119,8 @@ class MemoryTransport:
             self._closed = True
             self._ready.clear()
             self._broker.leave(self, will=self._will if died else None)
-            for *_, done in self._waiting:
-                if not done.done():
-                    done.set_exception(BusError("the connection to the broker was closed"))
+            for item in self._waiting:
+                fail(item.done, BusError("the connection to the broker was closed"))
 
     async def wait_connected(self, timeout_s: float | None) -> None:
         """See the port."""
@@ -128,33 +133,45 @@ class MemoryTransport:
 
     async def subscribe(self, filters: dict[str, int]) -> None:
         """See the port."""
+        for name in filters:
+            if reason := why_not_a_filter(name):
+                raise BusError(reason)
         self._filters.update(filters)
         if self._open:
             self._broker.replay_retained(self, filters)
 
     def publish(self, topic: str, payload: bytes, options: PublishOptions) -> asyncio.Future[None]:
         """See the port."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        if not self._open:
+            msg = "the connection to the broker is not open yet"
+            raise BusError(msg)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        deadline = None if options.expiry_s is None else loop.time() + options.expiry_s
+        item = Item(topic, payload, options, deadline, done)
         if self._closed:
-            done.set_exception(BusError("the connection to the broker is closed"))
+            fail(done, BusError("the connection to the broker is closed"))
+        elif reason := why_not_a_message(topic, payload):
+            fail(done, BusError(reason))
         elif self._ready.is_set():
-            self._hand_over(topic, payload, options, done)
+            self._hand_over(item)
         elif options.qos == 0:
-            done.set_exception(BusError("the broker is away; a QoS 0 message was dropped"))
+            fail(done, BusError("the broker is away; a QoS 0 message was dropped"))
         else:
-            self._waiting.append((topic, payload, options, done))
+            self._waiting.append(item)
         return done
 
-    def _hand_over(
-        self, topic: str, payload: bytes, options: PublishOptions, done: asyncio.Future[None]
-    ) -> None:
+    def _hand_over(self, item: Item) -> None:
+        if item.deadline is not None and asyncio.get_running_loop().time() > item.deadline:
+            fail(item.done, BusError("the message expired before the broker could take it"))
+        if item.done.done():
+            return
         try:
-            self._broker.take(topic, payload, options)
+            self._broker.take(item.topic, item.payload, item.options)
         except BusError as error:
-            done.set_exception(error)
+            fail(item.done, error)
         else:
-            done.set_result(None)
+            item.done.set_result(None)
 
     # What the broker does to it
 
@@ -201,7 +218,7 @@ class MemoryTransport:
         for delivery in again:
             asyncio.get_running_loop().call_soon(self._deliver, delivery)
         while self._waiting:
-            self._hand_over(*self._waiting.popleft())
+            self._hand_over(self._waiting.popleft())
 
 
 def matches(name: str, topic: str) -> bool:

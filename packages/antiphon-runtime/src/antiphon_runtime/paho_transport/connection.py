@@ -1,0 +1,415 @@
+"""The connection that keeps itself up: back-off, MQTT version, subscriptions, send window."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from antiphon_contracts import BusError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from antiphon_runtime.logs import crash
+from antiphon_runtime.paho_transport.options import BrokerOptions
+from antiphon_runtime.paho_transport.outbox import Item, Outbox, fail
+from antiphon_runtime.paho_transport.wire import CONNECT_TIMEOUT_S, RECEIVE_MAXIMUM, Wire
+from antiphon_runtime.tasks import running
+from antiphon_runtime.transport import (
+    PACKET_OVERHEAD_BYTES,
+    Delivery,
+    PublishOptions,
+    Sink,
+    StateListener,
+    why_not_a_filter,
+    why_not_a_message,
+)
+
+log = structlog.get_logger(__name__)
+
+V5_CONNACK_TIMEOUT_S = 2.0  # stock amqtt hangs on a v5 CONNECT with a user name
+CLOSE_FLUSH_S = 1.0
+STABLE_S = 2.0  # a connection that held this long did not fail because of us
+SENT_PER_TURN = 100  # a full queue must not stall the loop when the broker is back
+# After so many connections in a row that were lost before the broker acknowledged anything, what
+# is in flight is given up: something in it is what the broker hangs up on.
+FRUITLESS_CONNECTIONS = 5
+_LONGEST_EXPIRY_S = 0xFFFF_FFFF
+_FAILURE = 0x80
+_WRONG_VERSION = 0x84
+_REFUSED_LOGIN = {0x86, 0x87}
+
+
+class _LostError(BusError):
+    """The connection broke; whatever was asked is asked again on the next one."""
+
+
+class _OtherVersionError(BusError):
+    """The broker does not speak MQTT 5; MQTT 3.1.1 is to be tried at once."""
+
+
+class PahoTransport:
+    """See `antiphon_runtime.transport.Transport`."""
+
+    def __init__(self, options: BrokerOptions) -> None:
+        self._options = options
+        self._v5 = options.protocol != "3.1.1"
+        self._wire: Wire | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sink: Sink = lambda _delivery: None
+        self._on_state: StateListener = lambda _connected: None
+        self._filters: dict[str, int] = {}
+        self._outbox = Outbox(max_waiting=options.max_queued, window=RECEIVE_MAXIMUM)
+        self._subscribing: dict[int, asyncio.Future[None]] = {}
+        self._connack: asyncio.Future[None] | None = None
+        self._ready = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._closed = False
+        self._ever_connected = False
+        self._packet_limit_bytes: int | None = None
+        self._progress = False
+        self._fruitless = 0
+        self._last_failure = ""
+
+    # The port
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages go through now."""
+        return self._ready.is_set()
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version in use, `5` or `3.1.1`; before the first connect, the next to try."""
+        return "5" if self._v5 else "3.1.1"
+
+    @asynccontextmanager
+    async def open(self, sink: Sink, on_state: StateListener) -> AsyncIterator[None]:
+        """See the port."""
+        self._loop = asyncio.get_running_loop()
+        self._sink, self._on_state = sink, on_state
+        try:
+            async with running(mqtt_connection=self._stay_connected()):
+                try:
+                    yield
+                finally:
+                    await self._flush_before_close()
+        finally:
+            self._close()
+
+    async def wait_connected(self, timeout_s: float | None) -> None:
+        """See the port."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ready.wait()
+        except TimeoutError:
+            silent = f"the MQTT broker at {self._options.where} has not answered yet"
+            raise BusError(self._last_failure or silent) from None
+
+    async def subscribe(self, filters: dict[str, int]) -> None:
+        """See the port."""
+        for name in filters:
+            if reason := why_not_a_filter(name):
+                raise BusError(reason)
+        self._filters.update(filters)
+        if not self._ready.is_set():
+            return
+        try:
+            await self._send_subscribe(filters)
+        except _LostError:
+            return  # the next connection restores it
+        except BusError:
+            for name in filters:
+                self._filters.pop(name, None)
+            raise
+
+    def publish(self, topic: str, payload: bytes, options: PublishOptions) -> asyncio.Future[None]:
+        """See the port."""
+        loop = self._loop
+        if loop is None:
+            msg = "the connection to the broker is not open yet"
+            raise BusError(msg)
+        done: asyncio.Future[None] = loop.create_future()
+        reason = self._why_not(topic, payload)
+        if reason is not None:
+            fail(done, BusError(reason))
+            return done
+        deadline = None if options.expiry_s is None else loop.time() + options.expiry_s
+        item = Item(topic, payload, options, deadline, done)
+        ready = self._ready.is_set()
+        if ready and not self._outbox.waiting and self._outbox.may_pass(options):
+            self._send(item)
+        elif options.qos == 0 and not ready:
+            fail(done, BusError("the broker is away; a QoS 0 message was dropped"))
+        else:
+            self._outbox.add(item)
+        return done
+
+    def _why_not(self, topic: str, payload: bytes) -> str | None:
+        if self._closed:
+            return "the connection to the broker is closed"
+        limit = self._packet_limit_bytes
+        if limit is not None and len(payload) > limit - min(PACKET_OVERHEAD_BYTES, limit // 2):
+            return f"a message of {len(payload)} bytes is too large for this broker"
+        return why_not_a_message(topic, payload)
+
+    # Connecting
+
+    async def _stay_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        shortest_s, longest_s = self._options.backoff_s
+        delay_s = shortest_s
+        while True:
+            try:
+                await self._connect()
+                connected_at = loop.time()
+                await self._until_lost()
+                if loop.time() - connected_at > STABLE_S:
+                    delay_s = shortest_s
+            except BusError as error:
+                if isinstance(error, _OtherVersionError):
+                    log.info("broker.speaks_mqtt_3.1.1", detail=str(error))
+                    continue
+                if str(error) != self._last_failure:
+                    log.warning("broker.unreachable", detail=str(error))
+                self._last_failure = str(error)
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
+            delay_s = min(delay_s * 2, longest_s)
+
+    async def _connect(self) -> None:
+        self._lost = asyncio.Event()
+        self._progress = False
+        self._give_up_what_the_broker_hangs_up_on()
+        if self._wire is None:
+            self._wire = Wire(self._options, v5=self._v5, events=self)
+        wire = self._wire
+        self._connack = asyncio.get_running_loop().create_future()
+        try:
+            await wire.dial()
+            await self._await_connack(self._connack)
+            await self._subscribe_all()
+        except BusError:
+            wire.hang_up()
+            if not self._ever_connected:
+                self._wire = None  # nothing was in flight on it
+            raise
+        self._ever_connected = True
+        self._last_failure = ""
+        self._ready.set()
+        self._on_state(True)  # noqa: FBT003  (the listener's only argument)
+        self._send_waiting()
+
+    def _give_up_what_the_broker_hangs_up_on(self) -> None:
+        if self._fruitless >= FRUITLESS_CONNECTIONS:
+            self._fruitless = 0
+            self._wire = None  # paho would send it again
+            self._outbox.fail_in_flight(
+                BusError("the broker hung up each time that this message was sent; it is given up")
+            )
+
+    async def _await_connack(self, connack: asyncio.Future[None]) -> None:
+        undecided = self._options.protocol == "auto" and not self._ever_connected
+        timeout_s = V5_CONNACK_TIMEOUT_S if undecided and self._v5 else CONNECT_TIMEOUT_S
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connack
+        except TimeoutError:
+            failure: BusError = _LostError(
+                f"the MQTT broker at {self._options.where} sent no CONNACK within {timeout_s:g} s"
+            )
+        except (_LostError, _OtherVersionError) as error:
+            failure = error
+        else:
+            return
+        if undecided:
+            self._v5 = not self._v5
+            if not self._v5:
+                raise _OtherVersionError(str(failure)) from None
+        raise failure
+
+    async def _subscribe_all(self) -> None:
+        asked: dict[str, int] = {}
+        while missing := {n: qos for n, qos in self._filters.items() if asked.get(n) != qos}:
+            asked |= missing
+            await self._send_subscribe(missing)
+        if self._lost.is_set():
+            msg = "the broker closed the connection at once"
+            raise _LostError(msg)
+
+    async def _send_subscribe(self, filters: dict[str, int]) -> None:
+        wire = self._wire
+        if wire is None:
+            return
+        wanted: list[Any] = [
+            (name, SubscribeOptions(qos=qos) if wire.v5 else qos) for name, qos in filters.items()
+        ]
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mid = wire.subscribe(wanted)
+        self._subscribing[mid] = done
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await done
+        except TimeoutError:
+            msg = "the broker did not answer a SUBSCRIBE"
+            raise BusError(msg) from None
+        finally:
+            self._subscribing.pop(mid, None)
+
+    async def _until_lost(self) -> None:
+        while not self._lost.is_set():
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._lost.wait()
+            except TimeoutError:
+                if self._wire is not None:
+                    self._wire.keep_alive()
+
+    async def _flush_before_close(self) -> None:
+        unsent = self._outbox.open_futures()
+        if unsent and self._ready.is_set():
+            await asyncio.wait(unsent, timeout=CLOSE_FLUSH_S)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._ready.clear()
+        if self._wire is not None:
+            self._wire.hang_up()
+        closed = BusError("the connection to the broker was closed before it acknowledged")
+        self._outbox.fail_all(closed)
+        for future in self._subscribing.values():
+            fail(future, closed)
+
+    # Sending
+
+    def _send(self, item: Item) -> None:
+        wire, options = self._wire, item.options
+        if wire is None:
+            return
+        try:
+            mid = wire.publish(
+                item.topic,
+                item.payload,
+                options.qos,
+                retain=options.retain,
+                properties=_properties(options) if wire.v5 else None,
+            )
+        except BusError as error:
+            fail(item.done, error)
+            return
+        if options.qos == 0:
+            item.done.set_result(None)
+        else:
+            self._outbox.sent(mid, item.done)
+
+    def _send_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(SENT_PER_TURN):
+            item = self._outbox.next_due(loop.time()) if self._ready.is_set() else None
+            if item is None:
+                return
+            self._send(item)
+        loop.call_soon(self._send_waiting)
+
+    # WireEvents
+
+    def on_connack(self, reason: ReasonCode, properties: Properties | None) -> None:
+        """See `WireEvents`."""
+        if self._connack is None or self._connack.done():
+            return
+        if reason.is_failure:
+            fail(self._connack, self._refusal(reason))
+            return
+        self._outbox.window = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
+        self._packet_limit_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._connack.set_result(None)
+
+    def _refusal(self, reason: ReasonCode) -> BusError:
+        msg = f"the MQTT broker at {self._options.where} refused the connection ({reason})"
+        if reason.value == _WRONG_VERSION:
+            return _OtherVersionError(msg)
+        if reason.value in _REFUSED_LOGIN:
+            msg += "; check ANTIPHON_USERNAME and ANTIPHON_PASSWORD"
+        return BusError(msg)
+
+    def on_loss(self, reason: str) -> None:
+        """See `WireEvents`."""
+        was_ready = self._ready.is_set()
+        self._ready.clear()
+        self._lost.set()
+        if self._connack is not None and self._connack.done():
+            in_vain = self._outbox.in_flight > 0 and not self._progress
+            self._fruitless = self._fruitless + 1 if in_vain else 0
+        lost = _LostError(f"the broker at {self._options.where} closed the connection: {reason}")
+        if self._connack is not None:
+            fail(self._connack, lost)
+        for future in self._subscribing.values():
+            fail(future, lost)
+        if was_ready and not self._closed:
+            log.warning("broker.lost", reason=reason)
+            self._on_state(False)  # noqa: FBT003  (the listener's only argument)
+
+    def on_message(self, wire: Wire, message: paho.MQTTMessage) -> None:
+        """See `WireEvents`."""
+        ack = partial(wire.acknowledge, wire.epoch, message.mid) if message.qos else _no_ack
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            ack()
+            return
+        delivery = Delivery(
+            topic=topic,
+            payload=bytes(message.payload),
+            qos=message.qos,
+            retain=message.retain,
+            expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
+            ack=ack,
+        )
+        try:
+            self._sink(delivery)
+        except Exception as error:  # noqa: BLE001  (message boundary)
+            # paho would hand us this packet again for ever.
+            log.error("message.sink_crashed", topic=topic, **crash(error))  # noqa: TRY400  (no text)
+
+    def on_puback(self, mid: int, reason: ReasonCode) -> None:
+        """See `WireEvents`."""
+        self._progress = True
+        refused = reason.value >= _FAILURE
+        error = BusError(f"the broker denied a message: {reason}") if refused else None
+        self._outbox.acknowledged(mid, error)
+        if self._outbox.waiting and self._loop is not None:
+            self._loop.call_soon(self._send_waiting)
+
+    def on_suback(self, mid: int, reasons: list[ReasonCode]) -> None:
+        """See `WireEvents`."""
+        done = self._subscribing.get(mid)
+        if done is None or done.done():
+            return
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            fail(done, BusError(f"the broker refused a subscription: {refused[0]}"))
+        else:
+            done.set_result(None)
+
+
+def _no_ack() -> None:
+    """QoS 0 has no acknowledgement."""
+
+
+def _properties(options: PublishOptions) -> Properties | None:
+    if options.expiry_s is None and options.response_topic is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if options.expiry_s is not None:
+        properties.MessageExpiryInterval = round(max(1, min(options.expiry_s, _LONGEST_EXPIRY_S)))
+    if options.response_topic is not None:
+        properties.ResponseTopic = options.response_topic
+    if options.correlation_data is not None:
+        properties.CorrelationData = options.correlation_data
+    return properties
