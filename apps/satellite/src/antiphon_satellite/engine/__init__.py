@@ -1,0 +1,1 @@
+"""Devices: sound cards, files, and none."""

@@ -1,0 +1,20 @@
+"""One site's speaker and microphone, whatever devices they are."""
+
+from __future__ import annotations
+
+from antiphon_satellite.service.capture import Capture
+from antiphon_satellite.service.limits import PlaybackLimits
+from antiphon_satellite.service.playback import Playback
+from antiphon_satellite.service.ports import Block, Microphone, Notes, Sink, Source, Speaker
+
+__all__ = [
+    "Block",
+    "Capture",
+    "Microphone",
+    "Notes",
+    "Playback",
+    "PlaybackLimits",
+    "Sink",
+    "Source",
+    "Speaker",
+]
