@@ -384,15 +384,6 @@ async def test_overload_is_refused_at_once(limits: dict[str, int]) -> None:
         assert (await it.end()).state == "synthesised"
 
 
-async def test_an_id_that_is_no_topic_level_fails_and_the_next_is_spoken() -> None:
-    async with room(Scripted()) as it:
-        it.say(0, "1", last=True, utterance_id="a/b")
-        await it.status.until(1)
-        assert it.states("a/b") == ["failed"]
-        it.say(0, "9", last=True)
-        assert (await it.end()).state == "synthesised"
-
-
 async def test_a_lost_broker_fails_the_utterance() -> None:
     engine = Scripted()
     async with room(engine) as it:

@@ -15,9 +15,7 @@ from typing import Literal, Protocol, cast
 import structlog
 from antiphon_audio import Pcm, split, wav
 from antiphon_contracts import (
-    AUDIO_OUT,
     AntiphonError,
-    ContractError,
     EngineError,
     Message,
     TtsCancel,
@@ -162,11 +160,6 @@ class Speech:
             address, priority, now, self._limits.gap_timeout_s, self._limits.idle_timeout_s
         )
         self._open[address.key] = utterance
-        try:
-            AUDIO_OUT.at(site=address.site_id, utterance=address.utterance_id)
-        except ContractError:
-            self._end(utterance, "failed", "The utterance's id or site is no single topic level.")
-            raise
         return utterance
 
     def _has_room_for(self, say: TtsSay) -> bool:
@@ -207,10 +200,7 @@ class Speech:
         self._remember(address.key)
         if self._speaking.get(address.site_id) is utterance:
             del self._speaking[address.site_id]
-        try:
-            self._outlet.frame(address, END_OF_AUDIO)
-        except ContractError:
-            log.warning("say.bad_address")
+        self._outlet.frame(address, END_OF_AUDIO)
         self._outlet.status(address, self._status(utterance, state, detail))
         scope = self._scopes.get(address.key)
         if scope is not None and not scope.expired():

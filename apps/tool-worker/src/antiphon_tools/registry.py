@@ -1,0 +1,85 @@
+"""The tools on offer, each from a named source: built-in and installed ones, later others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+import structlog
+from antiphon_contracts import ConfigError, ToolSpec
+
+from antiphon_tools.tool import Tool
+
+log = structlog.get_logger(__name__)
+
+Check = Callable[[Mapping[str, Any]], str | None]
+"""Takes arguments; returns what is wrong with them in a sentence, or None."""
+
+CompileSchema = Callable[[Mapping[str, Any]], Check]
+"""Takes a JSON Schema; raises ConfigError if it is none."""
+
+
+class Registry:
+    """Knows every tool by its name.
+
+    Sources come and go as a whole (`offer`, `withdraw`); where two offer the same name, the one
+    that came first keeps it.
+
+    Args:
+        compile_schema: makes the check of a tool's arguments.
+        allow: names that may be offered; empty is all.
+
+    Attributes:
+        changed: set when what is on offer may have changed; whoever waits for it clears it.
+    """
+
+    def __init__(self, compile_schema: CompileSchema, allow: Collection[str] = ()) -> None:
+        self.changed = asyncio.Event()
+        self._compile = compile_schema
+        self._allow = frozenset(allow)
+        self._sources: dict[str, dict[str, tuple[Tool, Check]]] = {}
+
+    def offer(self, source: str, tools: Iterable[Tool]) -> list[str]:
+        """Replace what `source` offers; return a sentence for each tool that cannot be used."""
+        faults: list[str] = []
+        accepted: dict[str, tuple[Tool, Check]] = {}
+        for tool in tools:
+            name = tool.spec.name
+            if self._allow and name not in self._allow:
+                continue
+            if name in accepted or any(
+                name in others for other, others in self._sources.items() if other != source
+            ):
+                faults.append(f"The tool {name} is there twice; the first one is used.")
+                continue
+            try:
+                accepted[name] = (tool, self._compile(tool.spec.parameters))
+            except ConfigError as error:
+                faults.append(f"The tool {name} cannot be used: {error}.")
+        self._sources[source] = accepted
+        self.changed.set()
+        for fault in faults:
+            log.warning("tool.refused", source=source, detail=fault)
+        return faults
+
+    def withdraw(self, source: str) -> None:
+        """Forget what `source` offers."""
+        if self._sources.pop(source, None) is not None:
+            self.changed.set()
+
+    def find(self, name: str) -> tuple[Tool, Check] | None:
+        """Return the tool of that name with the check of its arguments."""
+        for tools in self._sources.values():
+            if name in tools:
+                return tools[name]
+        return None
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Return what is on offer, sorted by name."""
+        found = [tool.spec for tools in self._sources.values() for tool, _ in tools.values()]
+        return tuple(sorted(found, key=lambda spec: spec.name))
+
+    def missing(self) -> list[str]:
+        """Return the allowed names that nobody offers."""
+        return sorted(self._allow - {spec.name for spec in self.specs()})
