@@ -28,8 +28,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Check:
     """Return the check of arguments against `schema`.
 
     What the check returns names fields of the schema (other keys are `*`) and never quotes a value.
-    Nothing is fetched
-    for references to other documents: such arguments never pass.
+    Nothing is fetched for references to other documents: such arguments never pass.
 
     Raises:
         ConfigError: it is no JSON Schema of an object, or jsonschema is not installed.
