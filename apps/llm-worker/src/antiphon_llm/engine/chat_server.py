@@ -1,0 +1,170 @@
+"""Any OpenAI-compatible server as a `ChatModel`."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from antiphon_contracts import ConfigError, EngineError
+
+from antiphon_llm.engine.failures import translated
+from antiphon_llm.engine.wire import Assembly, wire_messages, wire_name, wire_tools
+from antiphon_llm.service.model import Delta, Prompt
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types.chat import ChatCompletionMessageParam
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatServerOptions:
+    """How to reach a server.
+
+    Attributes:
+        base_url: up to and with `/v1`.
+        api_key: empty sends a placeholder; local servers want none.
+        model: empty is the first that the server lists.
+        stall_timeout_s: longest silence.
+        keep_alive: whether connections are used again. llama.cpp's server now and then closes one
+            just when it is used (2 of 220 requests); on loopback a new one costs nothing.
+        label: name for people instead of model and address.
+    """
+
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    model: str = ""
+    stall_timeout_s: float = 60.0
+    keep_alive: bool = True
+    label: str = ""
+
+
+@asynccontextmanager
+async def open_chat_server(options: ChatServerOptions) -> AsyncIterator[ChatServer]:
+    """Open a client of the server; nothing is sent yet.
+
+    Raises:
+        ConfigError: the `llm` extra is not installed.
+    """
+    # Importing openai takes over a second.
+    client = await asyncio.to_thread(_client, options)
+    async with client:
+        yield ChatServer(client, options)
+
+
+def _client(options: ChatServerOptions) -> AsyncOpenAI:
+    try:
+        import openai
+    except ImportError as error:
+        msg = "Language models need the openai client: pip install 'antiphon[llm]'"
+        raise ConfigError(msg) from error
+    _require_url(options.base_url)
+    return openai.AsyncOpenAI(
+        base_url=options.base_url,
+        api_key=options.api_key or "none",
+        max_retries=0,
+        timeout=openai.Timeout(options.stall_timeout_s, connect=CONNECT_TIMEOUT_S),
+        default_headers=None if options.keep_alive else {"Connection": "close"},
+        # A proxy from the environment cannot reach this machine's loopback.
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_loopback(options.base_url)),
+    )
+
+
+def _require_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        msg = "The language model's base_url is no address; write e.g. http://127.0.0.1:8080/v1"
+        raise ConfigError(msg)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def shown(url: str) -> str:
+    """Return an address without user name, password, query and fragment, for people and logs."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+class ChatServer:
+    """See `ChatModel`; made by `open_chat_server`."""
+
+    def __init__(self, client: AsyncOpenAI, options: ChatServerOptions) -> None:
+        self._client = client
+        self._options = options
+        self._where = options.label or shown(options.base_url)
+        self._model = options.model
+
+    @property
+    def name(self) -> str:
+        """Model and address, without secrets."""
+        return self._options.label or f"{self._model or 'its first model'} at {self._where}"
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """See `ChatModel`."""
+        answer = Assembly({wire_name(tool.name): tool.name for tool in prompt.tools})
+        model = await self._model_name()
+        with translated(self._where, model, answer=answer, with_tools=bool(prompt.tools)):
+            chunks = await self._client.chat.completions.create(
+                model=model,
+                messages=cast("list[ChatCompletionMessageParam]", wire_messages(prompt)),
+                stream=True,
+                stream_options={"include_usage": True},
+                **self._options_of(prompt),
+            )
+            try:
+                async for chunk in chunks:
+                    text = answer.add(chunk)
+                    if text:
+                        yield Delta(text)
+            finally:
+                await chunks.close()
+        yield answer.last(self._where)
+
+    def _options_of(self, prompt: Prompt) -> dict[str, Any]:
+        # Only OpenAI itself refuses the old name; others know no other.
+        limit = "max_completion_tokens" if _is_openai(self._options.base_url) else "max_tokens"
+        options: dict[str, Any] = {limit: prompt.max_tokens}
+        if prompt.temperature is not None:
+            options["temperature"] = prompt.temperature
+        if prompt.stop:
+            options["stop"] = list(prompt.stop)
+        if prompt.repeat_penalty is not None:
+            options["extra_body"] = {"repeat_penalty": prompt.repeat_penalty}
+        if prompt.tools:
+            options["tools"] = wire_tools(prompt.tools)
+            options["tool_choice"] = "auto" if prompt.may_call else "none"
+        if prompt.schema is not None:
+            schema = {"name": "call", "schema": prompt.schema}
+            options["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return options
+
+    async def _model_name(self) -> str:
+        if not self._model:
+            with translated(self._where, self._model):
+                listed = await self._client.models.list()
+            if not listed.data:
+                msg = f"The language model server at {self._where} has no model; load one."
+                raise EngineError(msg, retryable=True)
+            self._model = listed.data[0].id
+        return self._model
+
+
+def _is_openai(url: str) -> bool:
+    return (urlsplit(url).hostname or "").endswith("openai.com")

@@ -1,0 +1,35 @@
+"""Replies of a language model: prompts, context, tools, streaming, cancelling."""
+
+from __future__ import annotations
+
+from antiphon_llm.service.context import ContextSource
+from antiphon_llm.service.model import (
+    ChatMessage,
+    ChatModel,
+    Delta,
+    Prompt,
+    RequestedCall,
+    ToolsUnsupported,
+)
+from antiphon_llm.service.profiles import Profile, Sampling, SmallProfile, StandardProfile
+from antiphon_llm.service.replies import Brain, Replies
+from antiphon_llm.service.rounds import RoundRules
+from antiphon_llm.service.tools import ToolBelt
+
+__all__ = [
+    "Brain",
+    "ChatMessage",
+    "ChatModel",
+    "ContextSource",
+    "Delta",
+    "Profile",
+    "Prompt",
+    "Replies",
+    "RequestedCall",
+    "RoundRules",
+    "Sampling",
+    "SmallProfile",
+    "StandardProfile",
+    "ToolBelt",
+    "ToolsUnsupported",
+]

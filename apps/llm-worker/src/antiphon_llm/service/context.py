@@ -1,0 +1,117 @@
+"""What is known about a question: memories and the conversation so far."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from antiphon_contracts import (
+    HISTORY_QUERY,
+    MEMORY_QUERY,
+    BusError,
+    ContractError,
+    HistoryMessage,
+    HistoryQuery,
+    HistoryResults,
+    LlmRequest,
+    MemoryQuery,
+    MemoryResult,
+    MemoryResults,
+    Message,
+    Payload,
+    RequestTopic,
+)
+from antiphon_runtime.bus import Bus
+
+from antiphon_llm.service.profiles import Profile
+
+P = TypeVar("P", bound=Payload)
+R = TypeVar("R", MemoryResults, HistoryResults)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was found, as far as it was found in time."""
+
+    notes: tuple[MemoryResult, ...] = ()
+    history: tuple[HistoryMessage, ...] = ()
+
+
+class ContextSource:
+    """Asks the memory worker for memories and history, both at once.
+
+    Args:
+        bus: MEMORY_QUERY and HISTORY_QUERY must be declared to it.
+        timeout_s: how long each may take.
+        history_max_age_s: what was said earlier is left out.
+    """
+
+    def __init__(self, bus: Bus, *, timeout_s: float, history_max_age_s: float) -> None:
+        self._bus = bus
+        self._timeout_s = timeout_s
+        self._max_age_s = history_max_age_s
+
+    async def gather(self, request: Message[LlmRequest], profile: Profile) -> Known:
+        """Return what is known; what fails or is late is left out and logged, never raised."""
+        async with asyncio.TaskGroup() as group:
+            notes = group.create_task(self._notes(request, profile), name="context:notes")
+            history = group.create_task(self._history(request, profile), name="context:history")
+        return Known(notes.result(), history.result())
+
+    async def _notes(
+        self, request: Message[LlmRequest], profile: Profile
+    ) -> tuple[MemoryResult, ...]:
+        if not request.data.use_rag:
+            return ()
+        query = MemoryQuery(text=request.data.text, top_k=profile.notes_limit)
+        found = await self._ask(MEMORY_QUERY, query, request)
+        if found is None:
+            return ()
+        alike = [note for note in found.results if note.score >= profile.notes_min_score]
+        return tuple(alike[: profile.notes_limit])
+
+    async def _history(
+        self, request: Message[LlmRequest], profile: Profile
+    ) -> tuple[HistoryMessage, ...]:
+        if not profile.history_tokens:
+            return ()
+        query = HistoryQuery(
+            session_id=request.data.session_id or request.site_id,
+            max_tokens=profile.history_tokens,
+            max_age_s=self._max_age_s,
+        )
+        found = await self._ask(HISTORY_QUERY, query, request)
+        messages = () if found is None else found.messages
+        # The question may have been appended already; it stands in the prompt once.
+        if messages and messages[-1].role == "user" and messages[-1].text == request.data.text:
+            return messages[:-1]
+        return messages
+
+    async def _ask(
+        self, topic: RequestTopic[P, R], query: P, request: Message[LlmRequest]
+    ) -> R | None:
+        """Return the answer; None, and a log line, if there is none. One branch never fails."""
+        try:
+            found = await self._bus.request(
+                topic,
+                query,
+                timeout_s=self._timeout_s,
+                turn_id=request.turn_id,
+                site_id=request.site_id,
+            )
+        except (BusError, ContractError) as error:
+            log.warning(
+                "context.missing",
+                topic=topic.pattern,
+                error=type(error).__name__,
+                detail=str(error),
+            )
+            return None
+        if found.error is not None:
+            log.warning("context.missing", topic=topic.pattern, detail=found.error)
+            return None
+        return found

@@ -1,0 +1,80 @@
+"""The LLM worker on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from antiphon_contracts import (
+    HISTORY_QUERY,
+    LLM_CANCEL,
+    LLM_REQUEST,
+    MEMORY_QUERY,
+    TOOLS_CALL,
+    TOOLS_REGISTRY,
+)
+from antiphon_models import ModelStore, default_root
+from antiphon_runtime.handlers import listen, serve
+from antiphon_runtime.worker import Wiring, Worker
+
+from antiphon_llm.engine import open_brain
+from antiphon_llm.service import Brain, ContextSource, Replies, RoundRules, ToolBelt
+from antiphon_llm.settings import LlmSettings
+
+QUEUE_LIMIT = 16
+
+OpenBrain = Callable[[LlmSettings, ModelStore], AbstractAsyncContextManager[Brain]]
+
+
+def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wiring:
+    """Return what the worker is made of."""
+    settings = worker.settings
+    tools = ToolBelt(
+        worker.bus,
+        timeout_s=settings.tool_timeout_s,
+        result_chars=settings.tool_result_chars,
+    )
+    context = ContextSource(
+        worker.bus,
+        timeout_s=settings.context_timeout_s,
+        history_max_age_s=settings.history_max_age_s,
+    )
+
+    def on_trouble(sentence: str | None) -> None:
+        if sentence is None:
+            worker.health.clear_note("model")
+        else:
+            worker.health.note("model", sentence)
+
+    replies = Replies(
+        worker.bus,
+        context,
+        tools,
+        RoundRules(settings.tool_rounds, settings.retry_delay_s),
+        tool_mode=settings.tool_mode,
+        timeout_s=settings.reply_timeout_s,
+        on_trouble=on_trouble,
+    )
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        models = ModelStore(default_root(worker.runtime.models_dir))
+        async with open_brain(settings, models) as brain:
+            worker.health.engine = f"{brain.model.name}, {brain.profile.name} prompt"
+            replies.begin(brain)
+            yield
+
+    return Wiring(
+        handlers=[
+            serve(
+                LLM_REQUEST,
+                replies.on_request,
+                concurrency=settings.concurrency,
+                queue_limit=QUEUE_LIMIT,
+            ),
+            listen(LLM_CANCEL, replies.on_cancel),
+            listen(TOOLS_REGISTRY, tools.on_registry),
+        ],
+        requests=[MEMORY_QUERY, HISTORY_QUERY, TOOLS_CALL],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,275 @@
+"""The OpenAI-compatible adapter: the real client against a scripted server, real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from antiphon_contracts import (
+    LLM_CANCEL,
+    LLM_REQUEST,
+    LLM_STREAM,
+    ConfigError,
+    EngineError,
+    LlmCancel,
+    LlmRequest,
+    LlmResponse,
+    ToolSpec,
+)
+from antiphon_llm.engine import open_brain
+from antiphon_llm.engine.chat_server import ChatServer, ChatServerOptions, open_chat_server, shown
+from antiphon_llm.service import ChatMessage, Delta, Prompt, RequestedCall, ToolsUnsupported
+from antiphon_llm.settings import LlmSettings
+from antiphon_llm.wiring import build
+from antiphon_models import ModelStore
+from antiphon_runtime.testing import House
+from antiphon_runtime.testing.openai_server import (
+    Body,
+    Calls,
+    Drop,
+    Failure,
+    Hang,
+    OpenAiServer,
+    Reply,
+    Text,
+)
+from pydantic import SecretStr
+
+pytestmark = pytest.mark.integration
+
+NO_MODELS = ModelStore(Path("/nonexistent"))
+HELLO = Prompt((ChatMessage("system", "Be short."), ChatMessage("user", "Hello")), max_tokens=20)
+TOOL = ToolSpec(name="lamp.on", description="On.", parameters={"type": "object"})
+
+
+@asynccontextmanager
+async def served(
+    *script: Reply, stall_timeout_s: float = 5.0
+) -> AsyncIterator[tuple[OpenAiServer, ChatServer]]:
+    async with asyncio.timeout(20), OpenAiServer(script) as server:
+        options = ChatServerOptions(server.base_url, stall_timeout_s=stall_timeout_s)
+        async with open_chat_server(options) as model:
+            yield server, model
+
+
+async def answer(model: ChatServer, prompt: Prompt = HELLO) -> list[Delta]:
+    async with aclosing(model.stream(prompt)) as stream:
+        return [delta async for delta in stream]
+
+
+async def test_an_answer_comes_in_pieces_with_usage() -> None:
+    async with served(Text(["It ", "is ", "red."])) as (server, model):
+        *pieces, last = await answer(model)
+
+    assert [piece.text for piece in pieces] == ["It ", "is ", "red."]
+    assert last == Delta(finish_reason="stop", prompt_tokens=10, completion_tokens=3)
+    sent = server.requests[0].json
+    assert sent["model"] == "scripted-model"
+    assert sent["max_tokens"] == 20
+    assert sent["messages"] == [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Hello"},
+    ]
+    assert not {"tools", "temperature", "stop", "response_format"} & set(sent)
+
+
+async def test_tool_calls_are_put_together_and_names_translated() -> None:
+    reply = Calls([("lamp__on", '{"room": "hall"}'), ("lamp__on", "{}")], text="Well.")
+    prompt = Prompt(HELLO.messages, 20, tools=(TOOL,))
+    async with served(reply, Text(["Done."])) as (server, model):
+        *_, last = await answer(model, prompt)
+        await answer(
+            model,
+            prompt.extended(
+                ChatMessage("assistant", "Well.", calls=last.calls),
+                ChatMessage("tool", "ok", call_id="call_0"),
+            ),
+        )
+
+    assert last.calls == (
+        RequestedCall("call_0", "lamp.on", '{"room": "hall"}'),
+        RequestedCall("call_1", "lamp.on", "{}"),
+    )
+    first, second = (request.json for request in server.requests)
+    assert first["tools"][0]["function"]["name"] == "lamp__on"
+    assert first["tool_choice"] == "auto"
+    asked, result = second["messages"][-2:]
+    assert asked["tool_calls"][0]["function"] == {
+        "name": "lamp__on",
+        "arguments": '{"room": "hall"}',
+    }
+    assert result == {"role": "tool", "content": "ok", "tool_call_id": "call_0"}
+
+
+async def test_a_schema_is_sent_as_response_format() -> None:
+    prompt = Prompt(HELLO.messages, 20, schema={"type": "object"}, temperature=0.0, stop=("\n",))
+    async with served(Text(["{}"])) as (server, model):
+        await answer(model, prompt)
+
+    sent = server.requests[0].json
+    assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert (sent["temperature"], sent["stop"]) == (0.0, ["\n"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence", "retryable"),
+    [
+        (Failure(500), "could not answer (HTTP 500)", True),
+        (Failure(429), "too much to do", True),
+        (Failure(429, code="insufficient_quota"), "no credit", False),
+        (Failure(401), "refused the key", False),
+        (Failure(404), "no model 'scripted-model'", False),
+        (Failure(400, "exceeds the available context size"), "too long", False),
+        (Failure(400, "bad thing"), "HTTP 400", False),
+        (Drop(), "does not answer", True),
+        (Drop(["It ", "is"]), "broke off", True),
+        (Hang(), "does not answer", True),
+        (Hang(["It "]), "broke off", True),
+        (Body(b"<html>hello</html>", "text/html"), "broke off", True),
+        (Body(b"data: {nonsense\n\n", "text/event-stream"), "does not speak", False),
+        (
+            Body(b'data: {"error": {"message": "boom"}}\n\n', "text/event-stream"),
+            "failed while",
+            True,
+        ),
+        (Text(["I can"], finish_reason="content_filter"), "refused to answer", False),
+    ],
+)
+async def test_every_failure_is_one_of_ours(
+    reply: Reply, sentence: str, *, retryable: bool
+) -> None:
+    async with served(reply, stall_timeout_s=0.3) as (_, model):
+        with pytest.raises(EngineError) as raised:
+            await answer(model)
+
+    assert sentence in str(raised.value)
+    assert raised.value.retryable is retryable
+    assert "scripted failure" not in str(raised.value)
+
+
+async def test_a_server_that_takes_no_tools_says_so() -> None:
+    prompt = Prompt(HELLO.messages, 20, tools=(TOOL,))
+    async with served(Failure(400, "m does not support tools")) as (_, model):
+        with pytest.raises(ToolsUnsupported):
+            await answer(model, prompt)
+
+
+async def test_no_server_at_all() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ChatServerOptions(f"http://127.0.0.1:{port}/v1", model="m")
+    async with asyncio.timeout(10), open_chat_server(options) as model:
+        with pytest.raises(EngineError, match=f"127.0.0.1:{port}/v1 does not answer") as raised:
+            await answer(model)
+    assert raised.value.retryable
+
+
+async def test_an_address_that_is_none() -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        async with open_chat_server(ChatServerOptions("http://[::bad/v1")):
+            pass
+
+
+def test_addresses_are_shown_without_secrets() -> None:
+    assert shown("https://me:secret@host:1/v1?key=x") == "https://host:1/v1"
+    assert "secret" not in repr(ChatServerOptions("http://h/v1", "secret"))
+
+
+async def test_closing_the_stream_closes_the_connection() -> None:
+    async with served(Hang(["It "])) as (server, model):
+        async with aclosing(model.stream(HELLO)) as stream:
+            assert (await anext(stream)).text == "It "
+        await server.until(lambda s: s.dropped_by_client == 1)
+
+
+# The whole worker in front of a server
+
+
+@asynccontextmanager
+async def house_of(*script: Reply) -> AsyncIterator[tuple[House, OpenAiServer]]:
+    async with (
+        asyncio.timeout(20),
+        OpenAiServer(script) as server,
+        House(requests=[LLM_REQUEST]) as house,
+    ):
+        settings = LlmSettings(
+            base_url=server.base_url,
+            api_key=SecretStr("k"),
+            retry_delay_s=0.01,
+            context_timeout_s=0.02,
+        )
+        await house.move_in("llm", settings, build)
+        yield house, server
+
+
+async def ask(house: House) -> LlmResponse:
+    request = LlmRequest(text="Hello", use_rag=False)
+    return await house.bus.request(LLM_REQUEST, request, timeout_s=15, message_id="r1")
+
+
+async def test_too_many_requests_are_tried_once_more() -> None:
+    async with house_of(Failure(429), Text(["Hi."])) as (house, server):
+        response = await ask(house)
+
+    assert response.reply == "Hi."
+    assert len(server.requests) == 2
+    assert server.requests[0].headers["authorization"] == "Bearer k"
+
+
+async def test_a_drop_in_the_middle_keeps_what_was_said() -> None:
+    async with house_of(Drop(["It ", "is"])) as (house, server):
+        response = await ask(house)
+
+    assert (response.finish_reason, response.reply) == ("error", "It is")
+    assert "broke off" in (response.error or "")
+    assert len(server.requests) == 1
+
+
+async def test_a_cancel_closes_the_stream_at_the_server() -> None:
+    async with house_of(Hang(["It ", "is "])) as (house, server):
+        heard = await house.hear(LLM_STREAM)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(ask(house), name="ask")
+            await heard.until(2)
+            house.say(LLM_CANCEL, LlmCancel(request_id="r1"))
+        await server.until(lambda s: s.dropped_by_client == 1)
+
+    assert (asking.result().finish_reason, asking.result().reply) == ("cancelled", "It is ")
+
+
+async def test_a_configured_server_wins_over_ollama() -> None:
+    async with OpenAiServer(models=["llama"]) as ollama, OpenAiServer() as other:
+        settings = LlmSettings(base_url=other.base_url, model="m", ollama_url=ollama.root_url)
+        async with open_brain(settings, NO_MODELS) as brain:
+            assert brain.model.name == f"m at {other.base_url}"
+            assert brain.profile.name == "standard"
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [("", "qwen"), ("llama", "llama")])
+async def test_an_ollama_that_runs_is_found(wanted: str, taken: str) -> None:
+    async with OpenAiServer([Text(["Hi."])], models=["qwen", "llama"]) as ollama:
+        settings = LlmSettings(model=wanted, ollama_url=ollama.root_url)
+        async with open_brain(settings, NO_MODELS) as brain:
+            assert brain.model.name == f"{taken} at {ollama.base_url}"
+            async with aclosing(brain.model.stream(HELLO)) as stream:
+                assert "".join([delta.text async for delta in stream]) == "Hi."
+        assert ollama.requests[0].json["model"] == taken
+
+
+async def test_an_ollama_without_models_is_passed_over() -> None:
+    async with OpenAiServer(models=[]) as ollama:
+        # The embedded model is next, and its weights are not there.
+        with pytest.raises(ConfigError, match="antiphon models fetch smollm2"):
+            async with open_brain(LlmSettings(ollama_url=ollama.root_url), NO_MODELS):
+                pass
+
+
+async def test_openai_without_an_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match="base_url is empty"):
+        async with open_brain(LlmSettings(provider="openai"), NO_MODELS):
+            pass
