@@ -349,7 +349,7 @@ CONTROL = Topic[Control](
 HEALTH = Topic[Health](
     "health/{worker}",
     1,
-    "each worker; its last will",
+    "each worker and its last will -> anyone",
     "How a worker is.",
     retain=True,
     model=Health,

@@ -1,0 +1,234 @@
+"""The examples themselves. The golden files of the contract's tests are made from them."""
+
+from __future__ import annotations
+
+from antiphon_contracts.envelope import Payload
+from antiphon_contracts.payloads.house import (
+    Control,
+    Health,
+    LoopLag,
+    PlainAnswer,
+    PlainAsk,
+    Refusal,
+    Stage,
+)
+from antiphon_contracts.payloads.language import (
+    LlmCancel,
+    LlmParams,
+    LlmRequest,
+    LlmResponse,
+    LlmStream,
+    ToolCall,
+    ToolRegistry,
+    ToolResult,
+    ToolSpec,
+    Usage,
+)
+from antiphon_contracts.payloads.memory import (
+    HistoryAppend,
+    HistoryDone,
+    HistoryMessage,
+    HistoryQuery,
+    HistoryResults,
+    MemoryDone,
+    MemoryForget,
+    MemoryIngest,
+    MemoryQuery,
+    MemoryRemember,
+    MemoryResult,
+    MemoryResults,
+)
+from antiphon_contracts.payloads.speech import (
+    CaptureControl,
+    CaptureStatus,
+    PlaybackControl,
+    PlaybackStatus,
+    SttControl,
+    SttFinal,
+    SttPartial,
+    TtsCancel,
+    TtsSay,
+    TtsStatus,
+    WakeEvent,
+)
+
+_UTTERANCE = "019b76da-a800-7000-8000-000000000004"
+_ANSWER = "019b76da-a800-7000-8000-000000000005"
+_MEMORY = "019b76da-a800-7000-8000-000000000006"
+_REQUEST = "019b76da-a800-7000-8000-000000000007"
+_TS = 1767225540.5
+
+_LISTENING: tuple[Payload, ...] = (
+    WakeEvent(phrase="okay_nabu", score=0.97, offset_ms=48_120),
+    SttControl(action="listen", reason="wake", window_s=8.0),
+    SttPartial(utterance_id=_UTTERANCE, text="what colour is", stable_chars=11),
+    SttFinal(
+        utterance_id=_UTTERANCE,
+        text="Was für ein Wetter?",
+        language="de",
+        confidence=0.82,
+        audio_ms=2_140,
+        speech_ms=1_630,
+        decode_ms=4.5,
+        transcribe_ms=212.0,
+        rejected="too_short",
+        detail="There was too little speech in the recording.",
+    ),
+    CaptureControl(action="start", utterance_id=_UTTERANCE, max_s=15.0),
+    CaptureStatus(
+        utterance_id=_UTTERANCE,
+        state="failed",
+        audio_ms=640,
+        detail="The microphone was unplugged.",
+    ),
+)
+
+_THINKING: tuple[Payload, ...] = (
+    LlmRequest(
+        text="What colour is my bicycle?",
+        session_id="family",
+        use_rag=False,
+        tools=False,
+        system="You are brief.",
+        params=LlmParams(temperature=0.2, max_tokens=80),
+    ),
+    LlmStream(seq=3, delta=" is red"),
+    LlmResponse(
+        reply="Your bicycle is red.",
+        finish_reason="length",
+        sources=(_MEMORY,),
+        tools_used=("recall",),
+        usage=Usage(
+            prompt_tokens=120,
+            completion_tokens=6,
+            context_ms=3.5,
+            first_token_ms=180.0,
+            total_ms=390.0,
+        ),
+        error="The language model stopped early.",
+    ),
+    LlmCancel(request_id=_REQUEST),
+    ToolCall(name="calculate", arguments={"expression": "17 * 23"}),
+    ToolResult(
+        name="calculate",
+        result=391,
+        error="The expression is too long.",
+        error_code="bad_arguments",
+    ),
+    ToolRegistry(
+        tools=(
+            ToolSpec(
+                name="calculate",
+                description="Evaluates arithmetic.",
+                parameters={
+                    "type": "object",
+                    "properties": {"expression": {"type": "string"}},
+                    "required": ["expression"],
+                },
+                idempotent=True,
+                timeout_s=5.0,
+            ),
+        )
+    ),
+)
+
+_REMEMBERING: tuple[Payload, ...] = (
+    MemoryQuery(
+        text="What colour is my bicycle?",
+        top_k=3,
+        max_tokens=400,
+        strategy="similarity",
+        scope="household",
+    ),
+    MemoryResults(
+        results=(
+            MemoryResult(
+                id=_MEMORY, text="My bicycle is red.", source="recipes", score=0.71, ts=_TS
+            ),
+        ),
+        error="The embedding model is missing; only words were compared.",
+    ),
+    MemoryRemember(text="My bicycle is red.", source="tool", scope="anna"),
+    MemoryForget(ids=(_MEMORY,), query="my bicycle"),
+    MemoryIngest(
+        title="Manual of the washing machine",
+        text="Clean the filter every month.",
+        url="https://example.org/manual",
+    ),
+    MemoryDone(
+        action="remember",
+        ids=(_MEMORY,),
+        texts=("My bicycle is red.",),
+        progress=0.5,
+        error="The disk is full.",
+    ),
+    HistoryAppend(role="assistant", text="Your bicycle is", session_id="family", interrupted=True),
+    HistoryDone(error="The disk is full."),
+    HistoryQuery(session_id="family", max_tokens=500, max_age_s=3_600.0),
+    HistoryResults(
+        messages=(
+            HistoryMessage(role="assistant", text="Your bicycle is", ts=_TS, interrupted=True),
+        ),
+        error="The disk cannot be read.",
+    ),
+)
+
+_SPEAKING: tuple[Payload, ...] = (
+    TtsSay(
+        utterance_id=_ANSWER,
+        seq=1,
+        text="Your bicycle is red.",
+        last=True,
+        voice="en_US-joe-medium",
+        speed=1.2,
+        priority=20,
+    ),
+    TtsCancel(utterance_id=_ANSWER),
+    TtsStatus(
+        utterance_id=_ANSWER,
+        state="failed",
+        seq=1,
+        audio_ms=1_250,
+        first_audio_ms=84.0,
+        detail="The voice cannot be read.",
+    ),
+    PlaybackControl(action="volume", utterance_id=_ANSWER, volume=0.4),
+    PlaybackStatus(
+        utterance_id=_ANSWER,
+        state="failed",
+        played_ms=730,
+        detail="The speaker was unplugged.",
+    ),
+)
+
+_HOUSE: tuple[Payload, ...] = (
+    PlainAsk(text="what time is it", id="shelly-7", speak=False),
+    PlainAnswer(
+        id="shelly-7",
+        turn_id=_UTTERANCE,
+        transcript="what time is it",
+        answer="It is ten past nine.",
+        route="fast",
+        error="The language model is offline.",
+        utterance_id=_ANSWER,
+        stages=(Stage(name="route", start_ms=0.25, end_ms=0.75),),
+    ),
+    Control(action="log_level", level="debug"),
+    Health(
+        worker="stt-1",
+        kind="stt",
+        state="degraded",
+        version="0.1.0",
+        pid=4711,
+        uptime_s=86_400.5,
+        loop=LoopLag(p50_ms=0.25, p99_ms=1.5, max_ms=12.0),
+        queues={"audio/{site}/utterance/{utterance}": 2},
+        counters={"expired": 1},
+        breakers={"openai": "half_open"},
+        notes=("The fallback engine is at work.",),
+        engine="faster-whisper tiny.en int8",
+    ),
+    Refusal(code="busy", detail="memory has too much to do"),
+)
+
+EXAMPLES: tuple[Payload, ...] = (*_LISTENING, *_THINKING, *_REMEMBERING, *_SPEAKING, *_HOUSE)
