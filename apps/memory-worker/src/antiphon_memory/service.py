@@ -1,0 +1,345 @@
+"""What memory does, whatever keeps it: remember, forget, find; append to and read history."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import structlog
+from antiphon_contracts import (
+    EngineError,
+    HistoryAppend,
+    HistoryDone,
+    HistoryMessage,
+    HistoryQuery,
+    HistoryResults,
+    MemoryDone,
+    MemoryForget,
+    MemoryIngest,
+    MemoryQuery,
+    MemoryRemember,
+    MemoryResult,
+    MemoryResults,
+    Message,
+    new_id,
+)
+
+from antiphon_memory.embedding import Embedding, Notes
+from antiphon_memory.ranking import Floors, fuse, newest_within_budget, within_budget
+from antiphon_memory.utterances import (
+    content_words,
+    is_acknowledgement,
+    is_question,
+    normalise,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CANDIDATES = 50
+"""How many each ranking hands to the fusion, at least."""
+
+HISTORY_ROWS = 400
+"""How many messages of a conversation are looked at, whatever the budget."""
+
+DAY_S = 86_400.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One thing remembered; `ts` is in seconds since the epoch."""
+
+    id: str
+    text: str
+    source: str
+    scope: str
+    ts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A memory found, with its cosine to the query; None where either has no vector."""
+
+    memory: Memory
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write did: ids and texts of the memories written or deleted."""
+
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; `ts` is in seconds since the epoch."""
+
+    session_id: str
+    role: Literal["user", "assistant"]
+    text: str
+    interrupted: bool
+    ts: float
+
+
+class MemoryStore(Protocol):
+    """Where memories and conversations are kept.
+
+    Each write is atomic and done once per message id: a repeated id changes nothing and returns
+    the first outcome, also after the process was killed. Every method may raise EngineError.
+    """
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Be ready for the time of the block.
+
+        Raises:
+            ConfigError: it cannot be opened; the text says what mends it.
+        """
+
+    async def adopt_model(self, name: str, dimension: int) -> None:
+        """From now on vectors are of this model; those of another one are dropped."""
+
+    async def outcome_of(self, message_id: str) -> Outcome | None:
+        """Return what the write with this id did; None if there was none."""
+
+    async def remember(
+        self, message_id: str, memory: Memory, vector: NDArray[np.float32] | None
+    ) -> Outcome:
+        """Store a memory; the same text (but for case) in the same scope only gets the new time."""
+
+    async def forget(self, message_id: str, ids: Sequence[str]) -> Outcome:
+        """Delete what is there of `ids`."""
+
+    async def similar(
+        self, vector: NDArray[np.float32], *, limit: int, scope: str | None
+    ) -> list[Candidate]:
+        """Return the nearest memories by cosine, best first."""
+
+    async def matching(
+        self,
+        words: Sequence[str],
+        *,
+        limit: int,
+        scope: str | None,
+        vector: NDArray[np.float32] | None,
+    ) -> list[Candidate]:
+        """Return memories with any of `words`, best first by BM25; cosines are to `vector`."""
+
+    async def recent(self, *, limit: int, scope: str | None) -> list[Memory]:
+        """Return the newest memories, newest first."""
+
+    async def count_unembedded(self) -> int:
+        """Return how many memories have no vector."""
+
+    async def unembedded(self, limit: int) -> list[Memory]:
+        """Return some memories that have no vector."""
+
+    async def set_vectors(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Give memories their vectors; what was deleted meanwhile is passed over."""
+
+    async def append(self, message_id: str, turn: Turn) -> None:
+        """Store one message of a conversation."""
+
+    async def history(self, session_id: str, *, limit: int, since: float) -> list[Turn]:
+        """Return a conversation's newest messages from `since` on, newest first."""
+
+    async def prune(self, *, history_before: float, outcomes_before: float) -> None:
+        """Delete older messages of conversations and older outcomes of writes."""
+
+
+class MemoryService:
+    """Handles memory's requests.
+
+    Args:
+        store: keeps it all.
+        embedding: gives vectors, or not: then words alone decide.
+        notes: is told when pruning fails.
+        floors: what counts as relevant.
+        history_days: how long conversations are kept.
+        on_unembedded: called when a memory was stored without a vector.
+        now: the clock, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        embedding: Embedding,
+        notes: Notes,
+        *,
+        floors: Floors,
+        history_days: float,
+        on_unembedded: Callable[[], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._embedding = embedding
+        self._notes = notes
+        self._floors = floors
+        self._history_s = history_days * DAY_S
+        self._on_unembedded = on_unembedded
+        self._now = now
+
+    # Long-term memory
+
+    async def on_query(self, message: Message[MemoryQuery]) -> MemoryResults:
+        """Return what has to do with the question, best first; nothing rather than noise."""
+        query = message.data
+        if query.strategy == "recent":
+            memories = await self._store.recent(limit=query.top_k, scope=query.scope)
+            found = [Candidate(memory, None) for memory in memories]
+        else:
+            found = await self._search(
+                query.text, query.scope, by_words=query.strategy == "hybrid", limit=query.top_k
+            )
+        kept = within_budget(found[: query.top_k], lambda one: one.memory.text, query.max_tokens)
+        return MemoryResults(results=tuple(map(_result, kept)))
+
+    async def _search(
+        self, text: str, scope: str | None, *, by_words: bool, limit: int
+    ) -> list[Candidate]:
+        """Return relevant memories, best first; without vectors words decide in any case."""
+        limit = max(limit, CANDIDATES)
+        words = content_words(text)
+        vector = await self._embedding.embed_or_none(text) if text.strip() else None
+        near = (
+            await self._store.similar(vector, limit=limit, scope=scope)
+            if vector is not None
+            else []
+        )
+        matching = (
+            await self._store.matching(words, limit=limit, scope=scope, vector=vector)
+            if words and (by_words or vector is None)
+            else []
+        )
+        by_id = {one.memory.id: one for one in (*near, *matching)}
+        sharing = {one.memory.id for one in matching}
+        order = fuse([[one.memory.id for one in near], [one.memory.id for one in matching]])
+        return [
+            by_id[name]
+            for name in order
+            if self._floors.lets_through(
+                by_id[name].cosine,
+                shares_word=name in sharing,
+                has_all_words=name in sharing and _has_all(words, by_id[name].memory.text),
+            )
+        ]
+
+    async def on_remember(self, message: Message[MemoryRemember]) -> MemoryDone:
+        """Store a text; questions and acknowledgements are refused."""
+        text = normalise(message.data.text)
+        refusal = _why_not(text)
+        if refusal:
+            return MemoryDone(action="remember", error=refusal)
+        outcome = await self._store.outcome_of(message.id)
+        if outcome is None:
+            vector = await self._embedding.embed_or_none(text)
+            memory = Memory(new_id(), text, message.data.source, message.data.scope, ts=self._now())
+            outcome = await self._store.remember(message.id, memory, vector)
+            if vector is None:
+                self._on_unembedded()
+        return MemoryDone(action="remember", ids=outcome.ids, texts=outcome.texts)
+
+    async def on_forget(self, message: Message[MemoryForget]) -> MemoryDone:
+        """Delete by ids, or what a query matches best if that is close enough."""
+        asked = message.data
+        outcome = await self._store.outcome_of(message.id)
+        if outcome is None:
+            ids = asked.ids
+            if not ids and asked.query:
+                ids = await self._best_match(asked.query)
+            outcome = await self._store.forget(message.id, ids)
+        return MemoryDone(action="forget", ids=outcome.ids, texts=outcome.texts)
+
+    async def _best_match(self, query: str) -> tuple[str, ...]:
+        words = content_words(query)
+        near_enough = [
+            one
+            for one in await self._search(query, None, by_words=True, limit=1)
+            if self._floors.may_forget(one.cosine, has_all_words=_has_all(words, one.memory.text))
+        ]
+        # Without cosines all are equal here, and `max` takes the first: the best by words.
+        best = max(near_enough, key=lambda one: one.cosine or 0.0, default=None)
+        return (best.memory.id,) if best else ()
+
+    async def on_ingest(self, _message: Message[MemoryIngest]) -> MemoryDone:
+        """Refuse: there is no knowledge base yet."""
+        return MemoryDone(action="ingest", error="documents are not supported yet")
+
+    # Conversations
+
+    async def on_append(self, message: Message[HistoryAppend]) -> HistoryDone:
+        """Store what was said."""
+        said = message.data
+        session_id = said.session_id or message.site_id
+        turn = Turn(session_id, said.role, said.text, said.interrupted, ts=self._now())
+        await self._store.append(message.id, turn)
+        return HistoryDone()
+
+    async def on_history(self, message: Message[HistoryQuery]) -> HistoryResults:
+        """Return a conversation's newest messages within the budget, oldest first."""
+        query = message.data
+        oldest_s = min(query.max_age_s or self._history_s, self._history_s)
+        turns = await self._store.history(
+            query.session_id or message.site_id, limit=HISTORY_ROWS, since=self._now() - oldest_s
+        )
+        kept = newest_within_budget(turns, lambda turn: turn.text, query.max_tokens)
+        return HistoryResults(
+            messages=tuple(
+                HistoryMessage(
+                    role=turn.role, text=turn.text, ts=turn.ts, interrupted=turn.interrupted
+                )
+                for turn in kept
+            )
+        )
+
+    # Keeping house
+
+    async def prune_daily(self) -> None:
+        """Delete what is too old, now and once a day, for ever."""
+        while True:
+            try:
+                await self.prune()
+            except EngineError as error:
+                log.warning("memory.prune_failed", detail=str(error))
+                self._notes.note("prune", f"Old conversations could not be deleted: {error}")
+            else:
+                self._notes.clear_note("prune")
+            await asyncio.sleep(DAY_S)
+
+    async def prune(self) -> None:
+        """Delete conversations older than `history_days`, and outcomes of writes after a day."""
+        now = self._now()
+        await self._store.prune(history_before=now - self._history_s, outcomes_before=now - DAY_S)
+
+
+def _result(found: Candidate) -> MemoryResult:
+    memory = found.memory
+    return MemoryResult(
+        id=memory.id,
+        text=memory.text,
+        source=memory.source,
+        score=found.cosine or 0.0,
+        ts=memory.ts,
+    )
+
+
+def _has_all(words: Sequence[str], text: str) -> bool:
+    return bool(words) and set(words) <= set(content_words(text))
+
+
+def _why_not(text: str) -> str | None:
+    if not text:
+        return "There is nothing to remember."
+    if is_question(text):
+        return "That is a question; I remember only what I am told."
+    if is_acknowledgement(text):
+        return "There is nothing in that to remember."
+    return None

@@ -1,0 +1,344 @@
+"""The store in one SQLite file: rows, FTS5 for words, and a matrix in memory for meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+import numpy as np
+from antiphon_contracts import EngineError, new_id
+from antiphon_runtime.offload import ModelThread
+
+from antiphon_memory.database import Database, open_database, translated
+from antiphon_memory.embedding import Notes
+from antiphon_memory.service import Candidate, Memory, Outcome, Turn
+from antiphon_memory.settings import MemorySettings
+from antiphon_memory.vectors import VectorIndex, Vectors
+
+T = TypeVar("T")
+
+FILE_NAME = "memory.sqlite"
+LOAD_ROWS = 2048
+VECTOR_QUEUE = 64
+
+
+def sqlite(settings: MemorySettings, data_dir: Path, notes: Notes) -> SqliteStore:
+    """Return the store in `settings.path`, or in `memory.sqlite` of the data folder."""
+    path = settings.path.expanduser() if settings.path else data_dir / FILE_NAME
+    return SqliteStore(path.absolute(), notes)
+
+
+class SqliteStore:
+    """See `antiphon_memory.service.MemoryStore`. One process at a time may have the file open.
+
+    What is committed outlives the process; the last writes before a power cut may be lost, the file
+    stays sound (WAL, synchronous = NORMAL).
+
+    Args:
+        path: the file; absolute.
+        notes: is told if it was damaged.
+        now: the clock, in seconds since the epoch.
+    """
+
+    def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._notes = notes
+        self._now = now
+        self._database: Database | None = None
+        self._index: VectorIndex | None = None
+        self._thread: ModelThread | None = None
+        self._writing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """See the port."""
+        with ModelThread("memory-vectors", queue_limit=VECTOR_QUEUE) as thread:
+            async with open_database(self._path, self._notes) as database:
+                self._database, self._thread, self._index = database, thread, None
+                try:
+                    yield
+                finally:
+                    self._database = self._thread = self._index = None
+
+    # Vectors
+
+    async def adopt_model(self, name: str, dimension: int) -> None:
+        """See the port. Reads all vectors into memory, 4 bytes times `dimension` each."""
+        wanted = {"model": name, "dimension": str(dimension)}
+        rows = await self._read("SELECT key, value FROM meta WHERE key IN ('model', 'dimension')")
+        if {row[0]: row[1] for row in rows} != wanted:
+            async with self._transaction() as db:
+                await db.execute_fetchall(
+                    "UPDATE memories SET embedding = NULL WHERE embedding IS NOT NULL"
+                )
+                for item in wanted.items():
+                    await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
+        index = VectorIndex(dimension)
+        last = 0
+        while rows := await self._read(
+            "SELECT row, scope, embedding FROM memories"
+            " WHERE row > ? AND embedding IS NOT NULL ORDER BY row LIMIT ?",
+            (last, LOAD_ROWS),
+        ):
+            last = rows[-1][0]
+            await self._in_thread(_load, index, rows)
+        self._index = index
+
+    async def count_unembedded(self) -> int:
+        """See the port."""
+        ((count,),) = await self._read("SELECT count(*) FROM memories WHERE embedding IS NULL")
+        return int(count)
+
+    async def unembedded(self, limit: int) -> list[Memory]:
+        """See the port."""
+        rows = await self._read(
+            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
+            " WHERE embedding IS NULL ORDER BY row LIMIT ?",
+            (limit,),
+        )
+        return [_memory(row) for row in rows]
+
+    async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """See the port."""
+        stored: list[tuple[int, str, Vectors]] = []
+        async with self._transaction() as db:
+            for memory_id, vector in zip(ids, vectors, strict=True):
+                rows = await db.execute_fetchall(
+                    "UPDATE memories SET embedding = ? WHERE id = ? RETURNING row, scope",
+                    (_blob(vector), memory_id),
+                )
+                stored += [(row, scope, vector) for row, scope in rows]
+        await self._index_put(stored)
+
+    async def _index_put(self, stored: Sequence[tuple[int, str, Vectors]]) -> None:
+        if self._index is not None and stored:
+            keys, scopes, vectors = zip(*stored, strict=True)
+            await self._in_thread(self._index.put, keys, scopes, np.stack(vectors))
+
+    # Writing
+
+    async def outcome_of(self, message_id: str) -> Outcome | None:
+        """See the port."""
+        return _outcome(await self._read(_SELECT_SEEN, (message_id,)))
+
+    async def remember(self, message_id: str, memory: Memory, vector: Vectors | None) -> Outcome:
+        """See the port."""
+        stored: list[tuple[int, str, Vectors]] = []
+        async with self._transaction() as db:
+            known = _outcome(await db.execute_fetchall(_SELECT_SEEN, (message_id,)))
+            if known is not None:
+                return known
+            rows = list(
+                await db.execute_fetchall(
+                    "UPDATE memories SET ts = ? WHERE scope = ? AND digest = ? RETURNING id, text",
+                    (memory.ts, memory.scope, _digest(memory.text)),
+                )
+            )
+            outcome = Outcome((rows[0][0],), (rows[0][1],)) if rows else None
+            if outcome is None:
+                row = await self._insert(db, memory, vector)
+                outcome = Outcome((memory.id,), (memory.text,))
+                stored = [] if vector is None else [(row, memory.scope, vector)]
+            await self._note_seen(db, message_id, outcome)
+        await self._index_put(stored)
+        return outcome
+
+    async def _insert(
+        self, db: aiosqlite.Connection, memory: Memory, vector: Vectors | None
+    ) -> int:
+        ((row,),) = await db.execute_fetchall(
+            "INSERT INTO memories (id, text, source, scope, ts, digest, embedding)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING row",
+            (
+                memory.id,
+                memory.text,
+                memory.source,
+                memory.scope,
+                memory.ts,
+                _digest(memory.text),
+                None if vector is None else _blob(vector),
+            ),
+        )
+        return int(row)
+
+    async def forget(self, message_id: str, ids: Sequence[str]) -> Outcome:
+        """See the port."""
+        async with self._transaction() as db:
+            known = _outcome(await db.execute_fetchall(_SELECT_SEEN, (message_id,)))
+            if known is not None:
+                return known
+            rows = list(
+                await db.execute_fetchall(
+                    "DELETE FROM memories WHERE id IN (SELECT value FROM json_each(?))"
+                    " RETURNING row, id, text",
+                    (json.dumps(list(ids)),),
+                )
+            )
+            outcome = Outcome(tuple(row[1] for row in rows), tuple(row[2] for row in rows))
+            await self._note_seen(db, message_id, outcome)
+        if self._index is not None:
+            await self._in_thread(self._index.remove, [row[0] for row in rows])
+        return outcome
+
+    async def append(self, message_id: str, turn: Turn) -> None:
+        """See the port."""
+        async with self._transaction() as db:
+            if list(await db.execute_fetchall(_SELECT_SEEN, (message_id,))):
+                return
+            await db.execute_fetchall(
+                "INSERT INTO history (id, session_id, role, text, interrupted, ts)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (new_id(), turn.session_id, turn.role, turn.text, turn.interrupted, turn.ts),
+            )
+            await self._note_seen(db, message_id, Outcome())
+
+    async def prune(self, *, history_before: float, outcomes_before: float) -> None:
+        """See the port."""
+        async with self._transaction() as db:
+            await db.execute_fetchall("DELETE FROM history WHERE ts < ?", (history_before,))
+            await db.execute_fetchall("DELETE FROM seen WHERE ts < ?", (outcomes_before,))
+
+    async def _note_seen(self, db: aiosqlite.Connection, message_id: str, outcome: Outcome) -> None:
+        reply = json.dumps({"ids": outcome.ids, "texts": outcome.texts})
+        await db.execute_fetchall(
+            "INSERT INTO seen (message_id, reply, ts) VALUES (?, ?, ?)",
+            (message_id, reply, self._now()),
+        )
+
+    # Reading
+
+    async def similar(self, vector: Vectors, *, limit: int, scope: str | None) -> list[Candidate]:
+        """See the port."""
+        if self._index is None:
+            return []
+        found = dict(await self._in_thread(self._index.search, vector, limit, scope))
+        rows = await self._read(
+            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
+            " WHERE row IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(found)),),
+        )
+        memories = {row[0]: _memory(row) for row in rows}
+        return [
+            Candidate(memories[key], cosine) for key, cosine in found.items() if key in memories
+        ]
+
+    async def matching(
+        self,
+        words: Sequence[str],
+        *,
+        limit: int,
+        scope: str | None,
+        vector: Vectors | None,
+    ) -> list[Candidate]:
+        """See the port."""
+        if not words:
+            return []
+        rows = await self._read(
+            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts"
+            " FROM (SELECT rowid, bm25(memories_fts) AS score FROM memories_fts"
+            " WHERE memories_fts MATCH ?"
+            " AND (? IS NULL OR rowid IN (SELECT row FROM memories WHERE scope = ?))"
+            " ORDER BY rank LIMIT ?) f JOIN memories m ON m.row = f.rowid ORDER BY f.score",
+            (fts_query(words), scope, scope, limit),
+        )
+        cosines: dict[int, float] = {}
+        if vector is not None and self._index is not None and rows:
+            cosines = await self._in_thread(self._index.cosines, [row[0] for row in rows], vector)
+        return [Candidate(_memory(row), cosines.get(row[0])) for row in rows]
+
+    async def recent(self, *, limit: int, scope: str | None) -> list[Memory]:
+        """See the port."""
+        rows = await self._read(
+            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
+            " WHERE ? IS NULL OR m.scope = ?"
+            " ORDER BY m.ts DESC, m.row DESC LIMIT ?",
+            (scope, scope, limit),
+        )
+        return [_memory(row) for row in rows]
+
+    async def history(self, session_id: str, *, limit: int, since: float) -> list[Turn]:
+        """See the port."""
+        rows = await self._read(
+            "SELECT session_id, role, text, interrupted, ts FROM history"
+            " WHERE session_id = ? AND ts >= ? ORDER BY row DESC LIMIT ?",
+            (session_id, since, limit),
+        )
+        return [Turn(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+
+    # Connections and thread
+
+    async def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        with translated():
+            return list(await self._opened().reader.execute_fetchall(sql, values))
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        db = self._opened().writer
+        async with self._writing:
+            with translated():
+                try:
+                    await db.execute_fetchall("BEGIN IMMEDIATE")
+                    yield db
+                    await db.commit()
+                finally:
+                    await db.rollback()  # does nothing after the commit
+
+    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
+        if self._thread is None:
+            raise _closed()
+        return await self._thread.call(function, *args)
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise _closed()
+        return self._database
+
+
+_SELECT_SEEN = "SELECT reply FROM seen WHERE message_id = ?"
+
+
+def fts_query(words: Iterable[str]) -> str:
+    """Return an FTS5 query that matches any of `words`, whatever characters are in them."""
+    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+
+
+def _closed() -> EngineError:
+    return EngineError("The memory store is closed; ask again when it has started.", retryable=True)
+
+
+def _load(index: VectorIndex, rows: Sequence[sqlite3.Row]) -> None:
+    """Put rows of (row, scope, embedding) into the index; a blob of another length is left out."""
+    fit = [row for row in rows if len(row[2]) == 4 * index.dimension]
+    vectors = np.frombuffer(b"".join(row[2] for row in fit), dtype="<f4")
+    index.put(
+        [row[0] for row in fit],
+        [row[1] for row in fit],
+        vectors.reshape(len(fit), index.dimension).astype(np.float32, copy=False),
+    )
+
+
+def _blob(vector: Vectors) -> bytes:
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.casefold().encode()).digest()
+
+
+def _memory(row: sqlite3.Row) -> Memory:
+    return Memory(id=row[1], text=row[2], source=row[3], scope=row[4], ts=row[5])
+
+
+def _outcome(rows: Iterable[sqlite3.Row]) -> Outcome | None:
+    for (reply,) in rows:
+        stored = json.loads(reply)
+        return Outcome(tuple(stored["ids"]), tuple(stored["texts"]))
+    return None

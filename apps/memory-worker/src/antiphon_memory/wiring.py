@@ -1,0 +1,82 @@
+"""How the memory worker is put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+
+from antiphon_contracts import (
+    HISTORY_APPEND,
+    HISTORY_QUERY,
+    MEMORY_FORGET,
+    MEMORY_INGEST,
+    MEMORY_QUERY,
+    MEMORY_REMEMBER,
+)
+from antiphon_models import ModelStore, default_root
+from antiphon_runtime import Wiring, Worker, load_engine, serve
+from antiphon_runtime.tasks import running
+
+from antiphon_memory.embedding import Embedder, Embedding
+from antiphon_memory.ranking import Floors
+from antiphon_memory.reindexing import Reindexer
+from antiphon_memory.service import MemoryService, MemoryStore
+from antiphon_memory.settings import MemorySettings
+
+QUERIES_AT_ONCE = 4
+
+
+def build(worker: Worker[MemorySettings]) -> Wiring:
+    """Build the worker with the store and the embedder that its settings name.
+
+    Raises:
+        ConfigError: there is no such store or embedder.
+    """
+    settings = worker.settings
+    models = ModelStore(default_root(worker.runtime.models_dir))
+    engine = settings.engine
+    if engine == "auto":
+        engine = "sentence-transformers" if find_spec("sentence_transformers") else "onnx"
+    embedder: Embedder = load_engine("antiphon.embedders", engine)(settings, models)
+    store: MemoryStore = load_engine("antiphon.stores", settings.store)(
+        settings, worker.runtime.data_dir, worker.health
+    )
+    return wire(worker, store, embedder)
+
+
+def wire(worker: Worker[MemorySettings], store: MemoryStore, embedder: Embedder) -> Wiring:
+    """Build the worker around a given store and embedder."""
+    settings = worker.settings
+    embedding = Embedding(embedder, worker.health)
+    reindexer = Reindexer(store, embedding, worker.health)
+    service = MemoryService(
+        store,
+        embedding,
+        worker.health,
+        floors=Floors(settings.relevance_floor, settings.keyword_floor, settings.forget_floor),
+        history_days=settings.history_days,
+        on_unembedded=reindexer.wake,
+    )
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with store.open(), embedding.open():
+            by_meaning = embedding.name if embedding.ready else "words only"
+            worker.health.engine = f"{settings.store}, {by_meaning}"
+            if embedding.ready:
+                await store.adopt_model(embedding.name, embedding.dimension)
+            async with running(reindex=reindexer.run(), prune=service.prune_daily()):
+                yield
+
+    return Wiring(
+        [
+            serve(MEMORY_QUERY, service.on_query, concurrency=QUERIES_AT_ONCE),
+            serve(MEMORY_REMEMBER, service.on_remember),
+            serve(MEMORY_FORGET, service.on_forget),
+            serve(MEMORY_INGEST, service.on_ingest),
+            serve(HISTORY_APPEND, service.on_append),
+            serve(HISTORY_QUERY, service.on_history),
+        ],
+        lifespan=lifespan,
+    )
