@@ -51,7 +51,7 @@ QUESTIONS = (
     Question("Remember that my bicycle is red.", ("fast",), ("red",)),
     Question("What colour is my bicycle?", ("llm", "fast"), ("red",)),
     Question("Who wrote Hamlet?", ("llm",), ("shakespeare",)),
-    Question("What is the capital of France?", ("llm",), ("paris",)),
+    Question("Who invented the telephone?", ("llm",), ("bell",)),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from antiphon_contracts import Health, Stage
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -19,15 +19,14 @@ _COLOURS = {
 WATERFALL_CHARS = 40
 
 
-def health_table(health: Mapping[str, Health], troubles: Mapping[str, str] | None = None) -> Table:
-    """Return the workers' health as a table."""
-    table = Table("worker", "state", "engine", "up", "loop p99", "waiting", "notes")
-    names = sorted({*health, *(troubles or {})})
-    for name in names:
+def health_table(health: Mapping[str, Health], troubles: Mapping[str, str] | None = None) -> Group:
+    """Return the workers' health as a table, and what they say about it below."""
+    table = Table("worker", "state", "engine", "up", "loop p99", "waiting")
+    lines = []
+    for name in sorted({*health, *(troubles or {})}):
         known = health.get(name)
         trouble = (troubles or {}).get(name, "")
         state = "gone" if known is None or trouble else known.state
-        notes = [trouble] if trouble else []
         table.add_row(
             name,
             Text(state, style=_COLOURS[state]),
@@ -35,9 +34,10 @@ def health_table(health: Mapping[str, Health], troubles: Mapping[str, str] | Non
             f"{known.uptime_s:.0f} s" if known else "",
             f"{known.loop.p99_ms:.1f} ms" if known else "",
             str(sum(known.queues.values())) if known else "",
-            Text("; ".join([*notes, *(known.notes if known else ())])),
         )
-    return table
+        notes = ([trouble] if trouble else []) + list(known.notes if known else ())
+        lines += [Text(f"{name}: {note}", style="yellow") for note in notes]
+    return Group(table, *lines)
 
 
 def waterfall(stages: Iterable[Stage], first_audio_ms: float | None) -> list[Text]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import orjson
 import structlog
 from antiphon_runtime.broker import lifeline
 
@@ -132,7 +133,7 @@ class Supervisor:
             lines = self.log_path(worker_id).read_text(errors="replace").strip().splitlines()
         except OSError:
             return ""
-        return lines[-1] if lines else ""
+        return _sentence(lines[-1]) if lines else ""
 
     async def _keep(self, child: Child) -> None:
         pause_s = BACKOFF_S[0]
@@ -194,6 +195,17 @@ class Supervisor:
             self.kill_all()
             for process in processes:
                 await process.wait()
+
+
+def _sentence(line: str) -> str:
+    """Return a log line as people read it: the event and its detail, if it is JSON."""
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line
+    if not isinstance(entry, dict):
+        return line
+    return " ".join(str(entry[key]) for key in ("event", "detail", "reason") if key in entry)
 
 
 def _ending(code: int) -> str:
