@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from antiphon_contracts import ConfigError
 from platformdirs import user_config_path, user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -65,10 +65,16 @@ class Settings(BaseSettings):
 
     Subclasses set `section` (the table in `antiphon.toml`) and
     `model_config = SettingsConfigDict(env_prefix="ANTIPHON_<SECTION>_")`.
+    A path may begin with `~`.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
     section: ClassVar[str]
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _at_home(cls, value: object) -> object:
+        return value.expanduser() if isinstance(value, Path) else value
 
     @classmethod
     def settings_customise_sources(
