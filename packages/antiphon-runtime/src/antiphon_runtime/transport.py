@@ -141,5 +141,16 @@ def why_not_a_filter(name: str) -> str | None:
     return None
 
 
+def matches(name: str, topic: str) -> bool:
+    """Return whether an MQTT subscription filter matches a topic."""
+    wanted, levels = name.split("/"), topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(levels) or level not in {"+", levels[index]}:
+            return False
+    return len(wanted) == len(levels)
+
+
 def _is_no_text(topic: str) -> bool:
     return _FORBIDDEN.search(topic) is not None or len(topic.encode()) > _TOPIC_LIMIT_BYTES

@@ -28,6 +28,7 @@ from antiphon_runtime.transport import (
     PublishOptions,
     Sink,
     StateListener,
+    matches,
     why_not_a_filter,
     why_not_a_message,
 )
@@ -156,9 +157,12 @@ class PahoTransport:
         if self._closed:
             return "the connection to the broker is closed"
         limit = self._packet_limit_bytes
-        if limit is not None and len(payload) > limit - min(PACKET_OVERHEAD_BYTES, limit // 2):
-            return f"a message of {len(payload)} bytes is too large for this broker"
-        return why_not_a_message(topic, payload)
+        reason = why_not_a_message(topic, payload)
+        if reason is None and limit is not None:
+            room = limit - min(PACKET_OVERHEAD_BYTES, limit // 2)
+            if len(payload) > room:
+                return f"a message of {len(payload)} bytes exceeds this broker's limit of {room}"
+        return reason
 
     # Connecting
 
@@ -362,6 +366,9 @@ class PahoTransport:
             topic = message.topic
         except UnicodeDecodeError:
             ack()
+            return
+        if message.retain and not any(matches(name, topic) for name in self._filters):
+            ack()  # amqtt sends what is retained for other people's subscriptions
             return
         delivery = Delivery(
             topic=topic,

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from antiphon_contracts import BusError
@@ -17,6 +18,7 @@ from antiphon_runtime.transport import (
     Sink,
     StateListener,
     Will,
+    matches,
     why_not_a_filter,
     why_not_a_message,
 )
@@ -50,6 +52,12 @@ class MemoryBroker:
         self.online = True
         for client in list(self._clients):
             client.regain()
+
+    def kill(self, client: MemoryTransport) -> None:
+        """Break one client's connection without a goodbye: its will is published."""
+        client.lose()
+        if client.will is not None:
+            self.take(client.will.topic, client.will.payload, PublishOptions(qos=1, retain=True))
 
     def join(self, client: MemoryTransport) -> None:
         """A client opened."""
@@ -88,7 +96,7 @@ class MemoryTransport:
 
     def __init__(self, broker: MemoryBroker, *, will: Will | None = None) -> None:
         self._broker = broker
-        self._will = will
+        self.will = will
         self._sink: Sink = lambda _delivery: None
         self._on_state: StateListener = lambda _connected: None
         self._filters: dict[str, int] = {}
@@ -96,6 +104,7 @@ class MemoryTransport:
         self._unacknowledged: dict[int, Delivery] = {}
         self._ready = asyncio.Event()
         self._count = 0
+        self._epoch = 0
         self._closed = False
         self._open = False
 
@@ -118,7 +127,7 @@ class MemoryTransport:
         finally:
             self._closed = True
             self._ready.clear()
-            self._broker.leave(self, will=self._will if died else None)
+            self._broker.leave(self, will=self.will if died else None)
             for item in self._waiting:
                 fail(item.done, BusError("the connection to the broker was closed"))
 
@@ -189,15 +198,16 @@ class MemoryTransport:
             qos=qos,
             retain=retained,
             expiry_s=options.expiry_s,
-            ack=partial(self._acknowledge, number),
+            ack=partial(self._acknowledge, number, self._epoch),
         )
         if qos:
             self._unacknowledged[number] = delivery
         if self._ready.is_set():
             asyncio.get_running_loop().call_soon(self._deliver, delivery)
 
-    def _acknowledge(self, number: int) -> None:
-        self._unacknowledged.pop(number, None)
+    def _acknowledge(self, number: int, epoch: int) -> None:
+        if epoch == self._epoch:
+            self._unacknowledged.pop(number, None)
 
     def _deliver(self, delivery: Delivery) -> None:
         if self._ready.is_set():
@@ -207,10 +217,16 @@ class MemoryTransport:
         """The connection breaks."""
         if self._ready.is_set():
             self._ready.clear()
+            self._epoch += 1
             self._on_state(False)  # noqa: FBT003  (the listener's only argument)
 
     def regain(self) -> None:
         """The connection is back."""
+        if self._ready.is_set():
+            return
+        for number, delivery in self._unacknowledged.items():
+            ack = partial(self._acknowledge, number, self._epoch)
+            self._unacknowledged[number] = replace(delivery, ack=ack)
         again = list(self._unacknowledged.values())
         self._ready.set()
         self._broker.replay_retained(self, self._filters)
@@ -219,14 +235,3 @@ class MemoryTransport:
             asyncio.get_running_loop().call_soon(self._deliver, delivery)
         while self._waiting:
             self._hand_over(self._waiting.popleft())
-
-
-def matches(name: str, topic: str) -> bool:
-    """Return whether an MQTT subscription filter matches a topic."""
-    wanted, levels = name.split("/"), topic.split("/")
-    for index, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if index >= len(levels) or level not in {"+", levels[index]}:
-            return False
-    return len(wanted) == len(levels)
