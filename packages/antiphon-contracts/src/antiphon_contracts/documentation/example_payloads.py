@@ -51,6 +51,7 @@ from antiphon_contracts.payloads.speech import (
     TtsStatus,
     WakeEvent,
 )
+from antiphon_contracts.topics import AUDIO_UTTERANCE
 
 _UTTERANCE = "019b76da-a800-7000-8000-000000000004"
 _ANSWER = "019b76da-a800-7000-8000-000000000005"
@@ -222,7 +223,7 @@ _HOUSE: tuple[Payload, ...] = (
         pid=4711,
         uptime_s=86_400.5,
         loop=LoopLag(p50_ms=0.25, p99_ms=1.5, max_ms=12.0),
-        queues={"audio/{site}/utterance/{utterance}": 2},
+        queues={AUDIO_UTTERANCE.pattern: 2},
         counters={"expired": 1},
         breakers={"openai": "half_open"},
         notes=("The fallback engine is at work.",),
