@@ -7,7 +7,14 @@ import contextvars
 import inspect
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -70,8 +77,8 @@ class ModelThread:
         return cast("T", await self._run(partial(function, *args, **kw)))
 
     async def stream(
-        self, function: Callable[..., Iterator[T] | AsyncIterator[T]], *args: Any, **kw: Any
-    ) -> AsyncIterator[T]:
+        self, function: Callable[..., Iterable[T] | AsyncIterator[T]], *args: Any, **kw: Any
+    ) -> AsyncGenerator[T, None]:
         """Yield what `function` yields; each step of a sync generator runs in the thread.
 
         A consumer that stops early closes the generator: nothing is computed after that step.
@@ -81,7 +88,7 @@ class ModelThread:
                 async for item in items:
                     yield item
             return
-        iterator = iter(cast("Iterator[T]", await self._run(partial(function, *args, **kw))))
+        iterator = iter(cast("Iterable[T]", await self._run(partial(function, *args, **kw))))
         try:
             while (item := await self._step(partial(next, iterator, _END))) is not _END:
                 yield cast("T", item)

@@ -91,6 +91,11 @@ class PahoTransport:
         """The MQTT version in use, `5` or `3.1.1`; before the first connect, the next to try."""
         return "5" if self._v5 else "3.1.1"
 
+    @property
+    def in_flight(self) -> int:
+        """How many messages were sent and not acknowledged."""
+        return self._outbox.in_flight
+
     @asynccontextmanager
     async def open(self, sink: Sink, on_state: StateListener) -> AsyncIterator[None]:
         """See the port."""
@@ -236,7 +241,7 @@ class PahoTransport:
             self._v5 = not self._v5
             if not self._v5:
                 raise _OtherVersionError(str(failure)) from None
-        raise failure
+        raise BusError(str(failure)) from None
 
     async def _subscribe_all(self) -> None:
         asked: dict[str, int] = {}
@@ -256,6 +261,9 @@ class PahoTransport:
         ]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         mid = wire.subscribe(wanted)
+        if mid is None or self._lost.is_set():
+            msg = "the connection was lost while subscribing"
+            raise _LostError(msg)
         self._subscribing[mid] = done
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

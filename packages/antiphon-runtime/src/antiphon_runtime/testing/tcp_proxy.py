@@ -24,6 +24,8 @@ class TcpProxy:
         self.up = True
         self.connections = 0
         self._target = (host, port)
+        self._passing = asyncio.Event()
+        self._passing.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -42,6 +44,7 @@ class TcpProxy:
         if self._server is not None:
             self._server.close()
         self.go_down()
+        self._passing.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5.0)
 
@@ -50,9 +53,14 @@ class TcpProxy:
         self.up = False
         self.break_connections()
 
+    def freeze(self) -> None:
+        """Pass nothing on any more, and break nothing."""
+        self._passing.clear()
+
     def come_up(self) -> None:
-        """Let connections through again."""
+        """Let connections and bytes through again."""
         self.up = True
+        self._passing.set()
 
     def break_connections(self) -> None:
         """Break every connection, as a pulled cable and its time-out would; new ones pass."""
@@ -74,8 +82,8 @@ class TcpProxy:
             server, upstream = await asyncio.open_connection(*self._target)
             self._writers.add(upstream)
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, upstream), name="proxy:up")
-                group.create_task(_pump(server, writer), name="proxy:down")
+                group.create_task(self._pump(reader, upstream), name="proxy:up")
+                group.create_task(self._pump(server, writer), name="proxy:down")
         except OSError:
             return
         finally:
@@ -84,10 +92,10 @@ class TcpProxy:
                     end.transport.abort()
                     self._writers.discard(end)
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                await self._passing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
