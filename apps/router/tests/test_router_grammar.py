@@ -96,8 +96,12 @@ def test_an_unknown_language_names_the_choice() -> None:
 
 
 def test_times_and_dates_are_spoken_as_people_say_them() -> None:
-    assert phrases.spoken_time(datetime(2026, 11, 21, 0, 5).astimezone()) == "It is 12:05 AM."
-    assert phrases.spoken_time(datetime(2026, 11, 21, 15, 7).astimezone()) == "It is 3:07 PM."
+    def spoken(hour: int, minute: int) -> str:
+        return phrases.spoken_time(datetime(2026, 11, 21, hour, minute).astimezone())
+
+    assert spoken(0, 5) == "It is 12:05 in the morning."
+    assert spoken(15, 7) == "It is 3:07 in the afternoon."
+    assert spoken(18, 0) == "It is 6 o'clock in the evening."
     day = datetime(2026, 11, 22).astimezone()
     assert phrases.spoken_date(day) == "Today is Sunday, November 22nd."
 

@@ -46,7 +46,7 @@ class Question:
 
 
 QUESTIONS = (
-    Question("What time is it?", ("fast",), ("am", "pm")),
+    Question("What time is it?", ("fast",), ("morning", "afternoon", "evening")),
     Question("What is twelve times seven?", ("fast",), ("84",)),
     Question("Remember that my bicycle is red.", ("fast",), ("red",)),
     Question("What colour is my bicycle?", ("llm", "fast"), ("red",)),

@@ -8,13 +8,13 @@ from rapidfuzz.distance import Levenshtein
 from text_to_num import alpha2digit
 
 _MERIDIEM = re.compile(r"(?<![a-z])([ap])\.?\s?m\b\.?", re.IGNORECASE)
-_WORD = re.compile(r"\d+|[a-z]+(?:'[a-z]+)?")
+_WORD = re.compile(r"\d|[a-z]+(?:'[a-z]+)?")
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text as they are compared: lower case, numbers as digits.
+    """Return the words of a text as they are compared: lower case, numbers digit by digit.
 
-    Times and decimals fall apart into their numbers: `4:45 PM` and `4.45pm` are the same.
+    So `5:01 PM`, `5.01pm` and `5-0-1 PM` are the same.
     """
     plain = text.lower().replace("%", " percent ")
     return _WORD.findall(_MERIDIEM.sub(r"\1m", alpha2digit(plain, "en")))
