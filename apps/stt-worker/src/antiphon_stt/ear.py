@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from antiphon_audio import Pcm, Span, decode, level_dbfs
+from antiphon_audio import AudioTooLong, Pcm, Span, decode, level_dbfs
 from antiphon_contracts import MAX_MESSAGE_BYTES, ContractError, Rejection
 
 RATE_HZ = 16_000
 PAD_MS = 400
 """Left around speech and of each pause, on either side; the `speech_pad_ms` of faster-whisper."""
-
-# decode() says so in its sentence only; a test holds it to that.
-_TOO_LONG = "too long"
 
 
 class SpeechGate(Protocol):
@@ -99,9 +96,10 @@ class Ear:
                 max_duration_s=self._max_audio_s,
                 max_bytes=MAX_MESSAGE_BYTES,
             )
+        except AudioTooLong as error:
+            return Hearing(nothing, rejected="too_long", detail=str(error))
         except ContractError as error:
-            reason: Rejection = "too_long" if _TOO_LONG in str(error) else "undecodable"
-            return Hearing(nothing, rejected=reason, detail=str(error))
+            return Hearing(nothing, rejected="undecodable", detail=str(error))
         heard = Hearing(nothing, audio_ms=int(pcm.duration_ms))
         if heard.audio_ms < self._min_audio_ms:
             detail = f"The recording is too short: it lasts {heard.audio_ms} ms."

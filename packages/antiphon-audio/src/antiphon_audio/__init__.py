@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from antiphon_audio import wav
-from antiphon_audio.decoding import MAX_BYTES, MAX_DURATION_S, decode
+from antiphon_audio.decoding import MAX_BYTES, MAX_DURATION_S, AudioTooLong, decode
 from antiphon_audio.frames import SILENCE_DBFS, level_dbfs, split
 from antiphon_audio.pcm import Pcm
 from antiphon_audio.resampling import Resampler, resample
@@ -14,6 +14,7 @@ __all__ = [
     "MAX_DURATION_S",
     "SILENCE_DBFS",
     "WINDOW_MS",
+    "AudioTooLong",
     "Pcm",
     "Resampler",
     "Span",

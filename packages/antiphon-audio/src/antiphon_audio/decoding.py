@@ -56,6 +56,10 @@ _BLOCK_SAMPLES = 1 << 18
 _UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF
 
 
+class AudioTooLong(ContractError):  # noqa: N818  (named like its base's kin)
+    """The recording is longer than may be decoded."""
+
+
 def decode(
     data: bytes,
     *,
@@ -68,7 +72,8 @@ def decode(
     A WAV whose header lies about its length, as written to a pipe, gives what is there.
 
     Raises:
-        ContractError: the file is empty, too large, too long, broken, or of another format.
+        AudioTooLong: it lasts longer than `max_duration_s`.
+        ContractError: the file is empty, too large, broken, or of another format.
     """
     if not data:
         raise ContractError("The audio is empty: record something and send it again.")
@@ -129,8 +134,8 @@ def _mono_blocks(file: _SoundFile) -> Iterator[NDArray[np.float32]]:
         yield block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
 
 
-def _too_long(max_duration_s: float) -> ContractError:
-    return ContractError(
+def _too_long(max_duration_s: float) -> AudioTooLong:
+    return AudioTooLong(
         f"The audio is too long: at most {max_duration_s:g} seconds are taken; cut it up."
     )
 
