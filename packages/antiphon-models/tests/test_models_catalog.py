@@ -1,7 +1,5 @@
 import re
-import types
 
-import antiphon_models
 import pytest
 from antiphon_models import CATALOGUE, DEFAULTS, Model
 
@@ -9,16 +7,6 @@ pytestmark = pytest.mark.unit
 
 MODELS = sorted(CATALOGUE.values(), key=lambda model: model.name)
 SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def test_public_names() -> None:
-    modules = (types.ModuleType, type(antiphon_models.__all__))
-    public = {
-        name
-        for name, value in vars(antiphon_models).items()
-        if not name.startswith("_") and not isinstance(value, modules) and name != "annotations"
-    }
-    assert public == set(antiphon_models.__all__)
 
 
 def test_names() -> None:
