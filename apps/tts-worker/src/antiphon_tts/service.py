@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 import structlog
 from antiphon_audio import Pcm, split, wav
@@ -106,7 +106,7 @@ class Voice:
             pieces = self._thread.stream(
                 self._synthesizer.synthesize, text, voice=clause.voice, speed=clause.speed
             )
-            async with aclosing(cast("AsyncGenerator[Pcm, None]", pieces)) as pieces:
+            async with aclosing(pieces) as pieces:
                 async for piece in pieces:
                     yield piece
 

@@ -51,7 +51,10 @@ class HealthReporter:
     def enter(self, state: State) -> None:
         """Change the state and say so at once."""
         self._state = state
-        self._changed.set()
+        if self._bus.connected:
+            self.publish()
+        else:
+            self._changed.set()
 
     def note(self, name: str, sentence: str) -> None:
         """Say that the worker works with less, and why."""

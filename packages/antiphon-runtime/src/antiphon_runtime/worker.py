@@ -164,7 +164,6 @@ async def _main(
             if orders.reload.is_set():
                 orders.reload.clear()
                 wiring = _rebuild(wiring, settings, build, runtime, bus, health)
-        health.enter("stopping")
 
 
 @dataclass
@@ -183,6 +182,8 @@ async def _serve_until_told(
     service = _Service()
     async with running(serve=_serve(bus, health, wiring, service, drain_s)):
         await orders.wait()
+        if orders.stop.is_set():
+            health.enter("stopping")
         if service.begun.is_set():
             service.end.set()
             await service.ended.wait()
@@ -272,11 +273,11 @@ def dump_tasks() -> None:
         log.warning("task", name=task.get_name(), where=_where(task.get_coro()))
 
 
-def _where(coroutine: object) -> str:
-    """Return file, line and function of the innermost coroutine that a task waits in."""
-    where = "done"
+def _where(coroutine: object) -> list[str]:
+    """Return file, line and function of the coroutines that a task waits in, outermost first."""
+    where = []
     while inspect.iscoroutine(coroutine) and coroutine.cr_frame is not None:
         frame = coroutine.cr_frame
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
+        where.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}")
         coroutine = coroutine.cr_await
     return where
