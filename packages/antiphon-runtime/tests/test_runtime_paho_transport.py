@@ -385,21 +385,20 @@ async def test_a_small_window_is_kept_and_all_arrives(tmp_path: Path) -> None:
     assert ear.payloads == [b"%d" % n for n in range(300)]
 
 
-async def test_an_idle_connection_stays_up(mosquitto: BrokerAddress) -> None:
-    transport = PahoTransport(BrokerOptions(port=mosquitto.port, keepalive_s=1))
-    async with opened(transport) as ear:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(3.5):
-                await ear.until_states(True, False)
-
-
-async def test_a_broker_that_froze_is_noticed(mosquitto: BrokerAddress) -> None:
+async def test_an_idle_connection_stays_up_and_a_frozen_one_is_given_up(
+    mosquitto: BrokerAddress,
+) -> None:
     async with TcpProxy(mosquitto.host, mosquitto.port) as proxy:
-        transport = PahoTransport(BrokerOptions(port=proxy.port, keepalive_s=1))
-        async with opened(transport) as ear:
+        idle = PahoTransport(BrokerOptions(port=mosquitto.port, keepalive_s=1))
+        frozen = PahoTransport(BrokerOptions(port=proxy.port, keepalive_s=1))
+        async with opened(idle) as at_idle, opened(frozen) as at_frozen:
             proxy.freeze()
-            await ear.until_states(True, False)
-            assert not transport.connected
+            await at_frozen.until_states(True, False)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.5):  # longer than keep-alive and answer together
+                    await at_idle.until_states(True, False)
+            assert idle.connected
+            assert not frozen.connected
 
 
 async def test_a_sink_that_crashes_costs_one_message(

@@ -334,7 +334,7 @@ async def test_two_workers_of_one_id_do_not_make_a_storm(aviary: Aviary) -> None
         twins[0].open(lambda _delivery: None, count(0)),
         twins[1].open(lambda _delivery: None, count(1)),
     ):
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.0)
         refused = twins[0].publish("a", b"", PublishOptions())
     assert 2 <= sum(connects) < 20
     assert refused.exception() is None or isinstance(refused.exception(), BusError)

@@ -153,4 +153,6 @@ def matches(name: str, topic: str) -> bool:
 
 
 def _is_no_text(topic: str) -> bool:
+    if topic.isascii() and topic.isprintable():
+        return len(topic) > _TOPIC_LIMIT_BYTES
     return _FORBIDDEN.search(topic) is not None or len(topic.encode()) > _TOPIC_LIMIT_BYTES

@@ -12,7 +12,6 @@ from typing import Any
 import paho.mqtt.client as paho
 import structlog
 from antiphon_contracts import BusError
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -20,6 +19,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from antiphon_runtime.logs import crash
 from antiphon_runtime.paho_transport.options import BrokerOptions
 from antiphon_runtime.paho_transport.outbox import Item, Outbox, fail
+from antiphon_runtime.paho_transport.publish_properties import publish_properties
+from antiphon_runtime.paho_transport.refusals import LostError, OtherVersionError, refusal
 from antiphon_runtime.paho_transport.wire import CONNECT_TIMEOUT_S, RECEIVE_MAXIMUM, Wire
 from antiphon_runtime.tasks import running
 from antiphon_runtime.transport import (
@@ -42,18 +43,6 @@ SENT_PER_TURN = 100  # a full queue must not stall the loop when the broker is b
 # After so many connections in a row that were lost before the broker acknowledged anything, what
 # is in flight is given up: something in it is what the broker hangs up on.
 FRUITLESS_CONNECTIONS = 5
-_LONGEST_EXPIRY_S = 0xFFFF_FFFF
-_FAILURE = 0x80
-_WRONG_VERSION = 0x84
-_REFUSED_LOGIN = {0x86, 0x87}
-
-
-class _LostError(BusError):
-    """The connection broke; whatever was asked is asked again on the next one."""
-
-
-class _OtherVersionError(BusError):
-    """The broker does not speak MQTT 5; MQTT 3.1.1 is to be tried at once."""
 
 
 class PahoTransport:
@@ -129,7 +118,7 @@ class PahoTransport:
             return
         try:
             await self._send_subscribe(filters)
-        except _LostError:
+        except LostError:
             return  # the next connection restores it
         except BusError:
             for name in filters:
@@ -183,7 +172,7 @@ class PahoTransport:
                 if loop.time() - connected_at > STABLE_S:
                     delay_s = shortest_s
             except BusError as error:
-                if isinstance(error, _OtherVersionError):
+                if isinstance(error, OtherVersionError):
                     log.info("broker.speaks_mqtt_3.1.1", detail=str(error))
                     continue
                 if str(error) != self._last_failure:
@@ -230,17 +219,17 @@ class PahoTransport:
             async with asyncio.timeout(timeout_s):
                 await connack
         except TimeoutError:
-            failure: BusError = _LostError(
+            failure: BusError = LostError(
                 f"the MQTT broker at {self._options.where} sent no CONNACK within {timeout_s:g} s"
             )
-        except (_LostError, _OtherVersionError) as error:
+        except (LostError, OtherVersionError) as error:
             failure = error
         else:
             return
         if undecided:
             self._v5 = not self._v5
             if not self._v5:
-                raise _OtherVersionError(str(failure)) from None
+                raise OtherVersionError(str(failure)) from None
         raise BusError(str(failure)) from None
 
     async def _subscribe_all(self) -> None:
@@ -250,7 +239,7 @@ class PahoTransport:
             await self._send_subscribe(missing)
         if self._lost.is_set():
             msg = "the broker closed the connection at once"
-            raise _LostError(msg)
+            raise LostError(msg)
 
     async def _send_subscribe(self, filters: dict[str, int]) -> None:
         wire = self._wire
@@ -263,7 +252,7 @@ class PahoTransport:
         mid = wire.subscribe(wanted)
         if mid is None or self._lost.is_set():
             msg = "the connection was lost while subscribing"
-            raise _LostError(msg)
+            raise LostError(msg)
         self._subscribing[mid] = done
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -310,7 +299,7 @@ class PahoTransport:
                 item.payload,
                 options.qos,
                 retain=options.retain,
-                properties=_properties(options) if wire.v5 else None,
+                properties=publish_properties(options) if wire.v5 else None,
             )
         except BusError as error:
             fail(item.done, error)
@@ -336,19 +325,11 @@ class PahoTransport:
         if self._connack is None or self._connack.done():
             return
         if reason.is_failure:
-            fail(self._connack, self._refusal(reason))
+            fail(self._connack, refusal(self._options, reason))
             return
         self._outbox.window = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
         self._packet_limit_bytes = getattr(properties, "MaximumPacketSize", None)
         self._connack.set_result(None)
-
-    def _refusal(self, reason: ReasonCode) -> BusError:
-        msg = f"the MQTT broker at {self._options.where} refused the connection ({reason})"
-        if reason.value == _WRONG_VERSION:
-            return _OtherVersionError(msg)
-        if reason.value in _REFUSED_LOGIN:
-            msg += "; check ANTIPHON_USERNAME and ANTIPHON_PASSWORD"
-        return BusError(msg)
 
     def on_loss(self, reason: str) -> None:
         """See `WireEvents`."""
@@ -358,7 +339,7 @@ class PahoTransport:
         if self._connack is not None and self._connack.done():
             in_vain = self._outbox.in_flight > 0 and not self._progress
             self._fruitless = self._fruitless + 1 if in_vain else 0
-        lost = _LostError(f"the broker at {self._options.where} closed the connection: {reason}")
+        lost = LostError(f"the broker at {self._options.where} closed the connection: {reason}")
         if self._connack is not None:
             fail(self._connack, lost)
         for future in self._subscribing.values():
@@ -395,7 +376,7 @@ class PahoTransport:
     def on_puback(self, mid: int, reason: ReasonCode) -> None:
         """See `WireEvents`."""
         self._progress = True
-        refused = reason.value >= _FAILURE
+        refused = reason.is_failure
         error = BusError(f"the broker denied a message: {reason}") if refused else None
         self._outbox.acknowledged(mid, error)
         if self._outbox.waiting and self._loop is not None:
@@ -415,16 +396,3 @@ class PahoTransport:
 
 def _no_ack() -> None:
     """QoS 0 has no acknowledgement."""
-
-
-def _properties(options: PublishOptions) -> Properties | None:
-    if options.expiry_s is None and options.response_topic is None:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if options.expiry_s is not None:
-        properties.MessageExpiryInterval = round(max(1, min(options.expiry_s, _LONGEST_EXPIRY_S)))
-    if options.response_topic is not None:
-        properties.ResponseTopic = options.response_topic
-    if options.correlation_data is not None:
-        properties.CorrelationData = options.correlation_data
-    return properties

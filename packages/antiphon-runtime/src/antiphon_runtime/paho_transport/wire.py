@@ -28,6 +28,8 @@ from antiphon_runtime.transport import PACKET_OVERHEAD_BYTES
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
+# Acknowledgements are not urgent: they go along with the next message, or after this long.
+ACK_DELAY_S = 0.002
 RECEIVE_MAXIMUM = 65_535  # redelivery after an outage must not stall behind a small window
 
 
@@ -67,6 +69,8 @@ class Wire:
         self._dialled = False
         self._abandoned = False
         self._in_paho = False
+        self._write_due = False
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._watched_fd = -1
         self._writer_watched = False
         self._client = self._new_client()
@@ -204,9 +208,11 @@ class Wire:
 
     def acknowledge(self, epoch: int, mid: int) -> None:
         """Send a PUBACK, unless the connection that the message came on is gone."""
-        if epoch == self.epoch:
-            self._call(partial(self._client.ack, mid, 1))
-            self._write()
+        if epoch != self.epoch:
+            return
+        self._call(partial(self._client.ack, mid, 1))
+        if self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(ACK_DELAY_S, self._write)
 
     def _call(self, action: Callable[[], T]) -> T:
         """Call into paho. Its callback lock is not re-entrant: nobody writes from below here."""
@@ -221,7 +227,12 @@ class Wire:
     def _write(self) -> None:
         """Write now, and let the loop finish what the socket does not take."""
         if self._in_paho:
+            self._write_due = True
             return
+        self._write_due = False
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         self._call(self._client.loop_write)
         sock = self._client.socket()
         if sock is not None and not self._writer_watched and self._client.want_write():
@@ -236,7 +247,8 @@ class Wire:
         self._call(self._client.loop_read)
         while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():
             self._call(self._client.loop_read)
-        self._write()
+        if self._write_due:
+            self._write()
 
     def _watch(self, sock: socket.socket) -> None:
         if self._abandoned or sock.fileno() < 0:
