@@ -51,10 +51,11 @@ class ClauseChunker:
         return [rest] if rest else []
 
     def _boundary(self) -> int | None:
-        for found in _SENTENCE_END.finditer(self._rest):
+        # A long text that comes at once is looked at piece by piece: the cost stays linear.
+        for found in _SENTENCE_END.finditer(self._rest, 0, HARD_LIMIT_CHARS + 1):
             if self._ends_sentence(found):
                 return self._comma_before(found.end()) or found.end()
-        return self._comma_before(len(self._rest)) or self._hard_limit()
+        return self._comma_before(min(len(self._rest), HARD_LIMIT_CHARS)) or self._hard_limit()
 
     def _comma_before(self, limit: int) -> int | None:
         at_least = FIRST_CLAUSE_CHARS if self._first else LONG_CLAUSE_CHARS

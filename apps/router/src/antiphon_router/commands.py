@@ -77,7 +77,8 @@ class Commands:
         )
         if done.error is not None:
             raise EngineError(done.error)
-        return f"I will remember that {phrases.to_listener(text)}."
+        said_back = phrases.to_listener(text)
+        return f"I will remember {said_back if text.startswith('to ') else 'that ' + said_back}."
 
     async def _forget(self, text: str, turn_id: str) -> str:
         done = await self._bus.request(

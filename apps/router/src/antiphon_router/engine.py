@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import Any
 
 from antiphon_contracts import ConfigError
 
 from antiphon_router import phrases
-from antiphon_router.service import Intent
+from antiphon_router.intents import Intent
 
 MAX_CHARS = 300
 """Longer texts are no commands; the matcher's cost grows with them."""
+
+_PLAIN_QUOTES = str.maketrans("\u2018\u2019", "''")
+_A_HUNDRED = re.compile(r"\ba (hundred|thousand|million)\b", re.IGNORECASE)
+_REQUEST = re.compile(r"(?:please|can you|could you|would you|will you)\b", re.IGNORECASE)
+_PLEASE = re.compile(r",? please$", re.IGNORECASE)
+_OPENING = re.compile(
+    r"^(?:(?:hey|um|uh|well|so|okay|ok),? )?(?:please )?(?:(?:can|could) you (?:please )?)?"
+    r"(?:what is|what's|whats|what are|what does|calculate|compute|work out|tell me what"
+    r"|tell me|how much is|how much are)(?:,? )",
+    re.IGNORECASE,
+)
 
 
 class HassilGrammar:
@@ -46,36 +58,51 @@ class HassilGrammar:
         from hassil import recognize_best
         from text_to_num import alpha2digit
 
-        words = text.strip()
+        words = " ".join(text.translate(_PLAIN_QUOTES).split())
         if not words or len(words) > MAX_CHARS:
             return None
-        expression = phrases.as_expression(_strip_question(alpha2digit(words, self._language)))
+        digits = alpha2digit(_A_HUNDRED.sub(r"one \1", words), self._language)
+        expression = phrases.as_expression(_strip_question(digits))
         if expression is not None:
             return Intent("sum", {"expression": expression})
         found = recognize_best(words, self._intents, best_slot_name="text")
         if found is None:
             return None
-        slots = {name: str(entity.text).strip(" .?!") for name, entity in found.entities.items()}
-        if found.intent.name == "remember" and phrases.is_question(slots.get("text", "")):
-            return None
-        return Intent(found.intent.name, slots)
+        name = str(found.intent.name)
+        if "text" not in found.entities:
+            return Intent(name)
+        wanted = _to_the_letter(str(found.entities["text"].text), words)
+        return _about_memory(name, wanted, is_asked=_is_asked(words))
+
+
+def _about_memory(name: str, text: str, *, is_asked: bool) -> Intent | None:
+    """Return the intent if it says clearly enough what to remember or to forget."""
+    if name == "forget" and text.lower() in {"it", "that", "this"}:
+        return Intent("dismiss")
+    if is_asked or phrases.is_vague(text):
+        return None
+    if name == "remember" and phrases.is_question(text):
+        return None
+    return Intent(name, {"text": text})
+
+
+def _is_asked(words: str) -> bool:
+    """Whether it is a question, and no request in the form of one."""
+    return words.endswith("?") and not _REQUEST.match(words)
+
+
+def _to_the_letter(found: str, words: str) -> str:
+    """Return the end of `words` that `found` was made from: the matcher drops punctuation."""
+    left = sum(char.isalnum() for char in found)
+    start = len(words)
+    while start and left:
+        start -= 1
+        left -= words[start].isalnum()
+    start = words.rfind(" ", 0, start) + 1
+    text = words[start:].strip(" .?!,")
+    return _PLEASE.sub("", text)
 
 
 def _strip_question(text: str) -> str:
     """Return the text without the words that ask for a result."""
-    lowered = text.lower().strip()
-    for opening in (
-        "what is",
-        "what's",
-        "whats",
-        "what are",
-        "what does",
-        "calculate",
-        "compute",
-        "how much is",
-        "how much are",
-        "tell me what",
-    ):
-        if lowered.startswith(opening + " "):
-            return lowered.removeprefix(opening)
-    return lowered
+    return _PLEASE.sub("", _OPENING.sub("", text.strip(" ?.!")))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from antiphon_contracts import (
     LLM_CANCEL,
     LLM_REQUEST,
+    AntiphonError,
     BusError,
     EngineError,
     LlmCancel,
@@ -16,32 +17,56 @@ from antiphon_contracts import (
     LlmResponse,
     LlmStream,
     Message,
+    WorkerGone,
     new_id,
 )
-from antiphon_runtime import Bus
+from antiphon_runtime import Bus, running
 
 MAX_DELTAS = 8192
+MAX_REPLY_CHARS = 100_000
+GONE_FOR_S = 5.0
+"""A worker that dies is started again by its supervisor, and gets the request again: give it time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply's whole text, and one sentence for people if it came to an early end."""
+    """An answer, whoever made it.
+
+    Attributes:
+        text: all of it.
+        rest: what of it was not streamed.
+        replaces: whether `rest` is the whole text because something else was streamed.
+        error: why it came to an early end.
+    """
 
     text: str
-    error: str | None = None
+    rest: str
+    replaces: bool = False
+    error: AntiphonError | None = None
 
 
 class _Stream:
     """Deltas of one reply, in order; after a gap none, for the reply itself brings the rest."""
 
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_DELTAS)
-        self._next = 0
+    def __init__(self, on_text: Callable[[str], None] | None) -> None:
+        self._on_text = on_text
+        self._deltas: list[str] = []
+        self._is_broken = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._deltas)
 
     def add(self, seq: int, delta: str) -> None:
-        if seq == self._next and not self.queue.full():
-            self._next += 1
-            self.queue.put_nowait(delta)
+        count = len(self._deltas)
+        if seq < count:
+            # The request was begun anew, and the model says something else now.
+            self._is_broken = self._is_broken or self._deltas[seq] != delta
+        elif seq == count < MAX_DELTAS and not self._is_broken:
+            self._deltas.append(delta)
+            if self._on_text is not None:
+                self._on_text(delta)
 
 
 class LanguageModel:
@@ -75,44 +100,38 @@ class LanguageModel:
         turn_id: str,
         on_text: Callable[[str], None] | None,
     ) -> Reply:
-        """Return the reply; `on_text` gets it piece by piece as it is made, all of it.
+        """Return the reply; `on_text` gets it piece by piece as it is made, but for its `rest`.
 
-        When cancelled, the LLM worker is told to stop.
+        When cancelled or out of time, the LLM worker is told to stop. What was streamed before an
+        error is the reply, with the error in it.
 
         Raises:
-            BusError: the worker is away, busy or too slow.
+            BusError: nothing came: the worker is away, busy or too slow.
             EngineError: there is no reply at all; the text is a sentence for people.
         """
         request_id = new_id()
-        stream = self._streams[request_id] = _Stream()
+        stream = self._streams[request_id] = _Stream(on_text)
         answered = False
         try:
-            async with asyncio.TaskGroup() as group:
-                asking = group.create_task(
-                    self._ask(text, site_id, turn_id, request_id, stream),
-                    name=f"llm:{request_id}",
-                )
-                fed = await self._forward(stream, on_text)
-            outcome = asking.result()
+            outcome = await self._ask(text, site_id, turn_id, request_id)
             answered = True
+        except BusError as error:
+            if not stream.text.strip():
+                raise
+            return Reply(stream.text, rest="", error=error)
         finally:
             del self._streams[request_id]
             if not answered:
-                self._bus.publish(LLM_CANCEL, LlmCancel(request_id=request_id), turn_id=turn_id)
-        if isinstance(outcome, BusError):
-            if not fed:
-                raise outcome
-            return Reply(fed, error=str(outcome))
-        if outcome.error is not None and not outcome.reply:
-            raise EngineError(outcome.error)
-        if on_text is not None and outcome.reply.startswith(fed):
-            on_text(outcome.reply[len(fed) :])
-        return Reply(outcome.reply, outcome.error)
+                self._bus.publish(
+                    LLM_CANCEL,
+                    LlmCancel(request_id=request_id),
+                    turn_id=turn_id,
+                    site_id=site_id,
+                )
+        return _concluded(outcome, stream.text)
 
-    async def _ask(
-        self, text: str, site_id: str, turn_id: str, request_id: str, stream: _Stream
-    ) -> LlmResponse | BusError:
-        try:
+    async def _ask(self, text: str, site_id: str, turn_id: str, request_id: str) -> LlmResponse:
+        async with running(presence=self._until_gone()):
             return await self._bus.request(
                 LLM_REQUEST,
                 LlmRequest(text=text, use_rag=self._use_rag, tools=self._tools),
@@ -121,15 +140,50 @@ class LanguageModel:
                 site_id=site_id,
                 message_id=request_id,
             )
-        except BusError as error:
-            return error
-        finally:
-            stream.queue.put_nowait(None)
 
-    async def _forward(self, stream: _Stream, on_text: Callable[[str], None] | None) -> str:
-        fed = []
-        while (delta := await stream.queue.get()) is not None:
-            fed.append(delta)
-            if on_text is not None:
-                on_text(delta)
-        return "".join(fed)
+    async def _until_gone(self) -> None:
+        """Wait until the LLM worker has been gone for a while.
+
+        Raises:
+            WorkerGone: that is now.
+        """
+        kind, steps = LLM_REQUEST.receiver, 10
+        gone = 0
+        while gone < steps:
+            await asyncio.sleep(GONE_FOR_S / steps)
+            gone = gone + 1 if self._bus.presence.is_gone(kind) else 0
+        msg = f"the {kind} worker went offline"
+        raise WorkerGone(msg)
+
+
+def _concluded(outcome: LlmResponse, streamed: str) -> Reply:
+    text = outcome.reply[:MAX_REPLY_CHARS]
+    error = None
+    if outcome.error is not None:
+        error = EngineError(outcome.error)
+    elif outcome.finish_reason == "cancelled":
+        error = EngineError("my answer was stopped before its end")
+    elif not text.strip():
+        error = EngineError("I have no answer to that")
+    if error is not None and not text.strip():
+        raise error
+    rest = rest_after(streamed, text)
+    if rest is None:
+        return Reply(text, rest=text, replaces=True, error=error)
+    return Reply(text, rest=rest, error=error)
+
+
+def rest_after(streamed: str, text: str) -> str | None:
+    """Return what of `text` follows after `streamed`, white space aside; None if it is another."""
+    if text.startswith(streamed):
+        return text[len(streamed) :]
+    at = 0
+    for char in "".join(streamed.split()):
+        while at < len(text) and text[at].isspace():
+            at += 1
+        if at == len(text):
+            return ""
+        if text[at] != char:
+            return None
+        at += 1
+    return text[at:]

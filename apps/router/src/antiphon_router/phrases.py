@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from datetime import datetime
 
@@ -13,6 +14,8 @@ WENT_WRONG = "Sorry, something went wrong."
 NOTHING_TO_REPEAT = "I have not said anything yet."
 NOTHING_FOUND = "I found nothing like that in my memory."
 OKAY = "Okay."
+ONLY_IN_WRITING = "My answer can only be read."
+REST_IN_WRITING = "The rest of my answer is in writing."
 
 _OPERATORS = (
     (re.compile(r"\b(?:divided by|over)\b|÷"), "/"),
@@ -23,11 +26,15 @@ _OPERATORS = (
     (re.compile(r"(?:%|\bpercent|\bper cent) of\b"), "/100*"),
     (re.compile(r"\bsquared\b"), "**2"),
     (re.compile(r"\bcubed\b"), "**3"),
-    (re.compile(r"\bthe square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
+    (re.compile(r"\b(?:the )?square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
     (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
     (re.compile(r"\bequals?$|=$"), ""),
 )
 _ARITHMETIC = re.compile(r"(?:\d+(?:\.\d+)?|\*\*|[-+*/() ]|sqrt)+")
+_IS_WRITTEN_OTHERWISE = re.compile(
+    r"(?<!\d)(?:\d+-\d+-\d+|\d{3,}-\d{4}|\d{1,2}/\d{1,2}/\d{2,4}|24/7|9/11)(?!\d)"
+)
+"""Dates and telephone numbers, written without spaces, and two sayings."""
 _HAS_OPERATION = re.compile(r"\d\s*(?:\*\*|[-+*/])\s*[-(]*(?:\d|sqrt)|sqrt")
 
 
@@ -55,15 +62,28 @@ def spoken_date(now: datetime) -> str:
 def as_expression(text: str) -> str | None:
     """Return the arithmetic in `text` as operators and digits, None if it is anything else.
 
-    Numbers must be digits already: `12 times 7` gives `12 * 7`.
+    Numbers must be digits already: `12 times 7` gives `12 * 7`. Dates (`2026-11-21`) and
+    telephone numbers (`555-1234`) are none.
     """
     expression = text.lower().strip(" ?.!")
+    if _IS_WRITTEN_OTHERWISE.search(expression):
+        return None
     for pattern, operator in _OPERATORS:
         expression = pattern.sub(operator, expression)
     expression = " ".join(expression.split())
     if not _ARITHMETIC.fullmatch(expression) or not _HAS_OPERATION.search(expression):
         return None
-    return expression
+    return expression if _is_well_formed(expression) else None
+
+
+def _is_well_formed(expression: str) -> bool:
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except (SyntaxError, RecursionError, MemoryError):
+        return False
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return {id(call.func) for call in calls} == {id(name) for name in names}
 
 
 def spoken_number(value: object) -> str:
@@ -98,6 +118,16 @@ _WORD = re.compile(r"[A-Za-z']+")
 def to_listener(text: str) -> str:
     """Return what a person said of themselves as it is said back to them: `my` becomes `your`."""
     return _WORD.sub(lambda word: _TO_LISTENER.get(word.group().lower(), word.group()), text)
+
+
+_VAGUE = {"that", "it", "this", "these", "those", "everything", "anything", "all", "one"}
+_PERSONS = {"me", "you", "him", "her", "us", "them", "myself"}
+
+
+def is_vague(text: str) -> bool:
+    """Whether a text says too little to be remembered, or to be looked for and deleted."""
+    words = set(_WORD.findall(text.lower()))
+    return words <= _VAGUE | _PERSONS and not re.search(r"\d", text)
 
 
 _WH_WORDS = {"what", "when", "where", "who", "whom", "whose", "which", "why", "how"}

@@ -6,15 +6,16 @@ from antiphon_contracts import (
     AntiphonError,
     Busy,
     EngineError,
-    RemoteError,
     RequestTimeout,
     WorkerGone,
 )
 
-_NAMES = {
-    "llm": "My language model",
-    "memory": "My memory",
-    "tools": "My tools",
+from antiphon_router import phrases
+
+_OFFLINE = {
+    "llm": "My language model is offline right now.",
+    "memory": "My memory is offline right now.",
+    "tools": "My tools are offline right now.",
 }
 
 
@@ -22,8 +23,8 @@ def sentence_for(error: AntiphonError) -> str:
     """Return what is said to the person whose turn failed with `error`."""
     match error:
         case WorkerGone():
-            part = next((name for kind, name in _NAMES.items() if f"the {kind} " in str(error)), "")
-            return f"{part or 'A part of me'} is offline right now."
+            found = (said for kind, said in _OFFLINE.items() if f"the {kind} " in str(error))
+            return next(found, "A part of me is offline right now.")
         case RequestTimeout():
             return "Sorry, that took too long."
         case Busy():
@@ -31,7 +32,5 @@ def sentence_for(error: AntiphonError) -> str:
         case EngineError() if str(error):
             text = str(error)
             return f"Sorry, {text}" if text.endswith((".", "!", "?")) else f"Sorry, {text}."
-        case RemoteError():
-            return "Sorry, something went wrong."
         case _:
-            return "Sorry, I cannot do that right now."
+            return phrases.WENT_WRONG

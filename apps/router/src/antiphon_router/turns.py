@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from antiphon_contracts import Route, Stage
+from antiphon_contracts import PlainAsk, Route, Stage
 
+from antiphon_router.intents import Intent
 from antiphon_router.speech import Speech
 
 
-@dataclass
+@dataclass(eq=False)
 class Turn:
     """Everything that one utterance causes.
 
@@ -19,22 +20,52 @@ class Turn:
         site_id: where it was said.
         transcript: what was understood.
         voice: whether it was spoken: a spoken turn interrupts the one before.
-        speak: whether the answer is spoken.
-        ask_id: the plain question's id, repeated in the answer.
-        stages: what took how long, in ms since the recording or text came in.
+        asked: the plain question; None if it was spoken.
         before_ms: what the STT worker spent before the router heard of it.
+        intent: what the fast path understood; None is for the language model.
+        route: who answers.
+        stages: what took how long, in ms since the recording or text came in.
+        answered: whether its one answer was given.
+        interrupted: whether another turn put an end to it.
+        begin: set when the turns before it have ended.
+        task: what runs it.
     """
 
     turn_id: str
     site_id: str
     transcript: str
     voice: bool = False
-    speak: bool = True
-    ask_id: str | None = None
-    stages: list[Stage] = field(default_factory=list)
+    asked: PlainAsk | None = None
     before_ms: float = 0.0
-    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    intent: Intent | None = None
     route: Route = "none"
+    stages: list[Stage] = field(default_factory=list)
+    answered: bool = False
+    interrupted: bool = False
+    begin: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def speak(self) -> bool:
+        """Whether the answer is spoken."""
+        return self.asked is None or self.asked.speak
+
+    @property
+    def stops(self) -> bool:
+        """Whether it is a `stop` or a `never mind`."""
+        return self.intent is not None and self.intent.interrupts
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether it puts an end to the turn before it."""
+        return self.voice or self.stops
+
+    def interrupt(self) -> None:
+        """Another turn puts an end to this one."""
+        self.interrupted = True
+        if self.task is not None:
+            self.task.cancel()
 
     def now_ms(self, at: float | None = None) -> float:
         """Return ms since the turn's input came in."""
@@ -47,18 +78,42 @@ class Turn:
         self.stages.append(Stage(name=name, start_ms=round(start_ms, 2), end_ms=round(end, 2)))
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
-    """One place's dialogue."""
+    """One place's dialogue.
+
+    Attributes:
+        site_id: its name.
+        turns: the turn under way, and those that wait behind it.
+        speeches: what is being spoken or waits for it, by utterance id.
+        last_answer: for `repeat`.
+    """
 
     site_id: str
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
-    current: asyncio.Task[None] | None = None
-    last_answer: str = ""
+    turns: list[Turn] = field(default_factory=list)
     speeches: dict[str, Speech] = field(default_factory=dict)
+    last_answer: str = ""
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is going on here."""
-        return not self.waiting and not self.speeches
+    def enter(self, turn: Turn) -> None:
+        """Let a turn wait for its `begin`; one that interrupts goes before those that wait.
+
+        It puts an end to the turn under way and to spoken ones that wait; `stop` also to written
+        ones whose answers would be spoken, for after a `stop` nothing is to be heard. A `stop` or
+        a `never mind` is over in a moment and is never interrupted itself.
+        """
+        if not turn.interrupts:
+            self.turns.append(turn)
+        else:
+            for place, other in enumerate(self.turns):
+                hushed = turn.stops and other.speak
+                if not other.stops and (place == 0 or other.voice or hushed):
+                    other.interrupt()
+            self.turns.insert(1, turn)
+        self.turns[0].begin.set()
+
+    def leave(self, turn: Turn) -> None:
+        """The turn has ended: the next one begins."""
+        if turn in self.turns:
+            self.turns.remove(turn)
+        if self.turns:
+            self.turns[0].begin.set()

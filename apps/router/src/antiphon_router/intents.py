@@ -1,0 +1,29 @@
+"""Intents: what the fast path understands, and the port to the grammar that does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the fast path understood: a name and its slots."""
+
+    name: str
+    slots: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether it puts an end to what goes on at its site, as `stop` and `never mind` do."""
+        return self.name in {"stop", "dismiss"}
+
+
+class Grammar(Protocol):
+    """Recognises what needs no language model."""
+
+    def load(self) -> None:
+        """Get ready; blocks."""
+
+    def recognize(self, text: str) -> Intent | None:
+        """Return what the text asks for, None if that is for the language model."""
