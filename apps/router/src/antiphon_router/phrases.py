@@ -30,7 +30,8 @@ _OPERATORS = (
     (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
     (re.compile(r"\bequals?$|=$"), ""),
 )
-_ARITHMETIC = re.compile(r"(?:\d+(?:\.\d+)?|\*\*|[-+*/() ]|sqrt)+")
+# Possessive: with `+` alone a run of digits before a letter takes time without end.
+_ARITHMETIC = re.compile(r"(?:\d++(?:\.\d++)?+|[-+*/() ]|sqrt)++")
 _IS_WRITTEN_OTHERWISE = re.compile(
     r"(?<!\d)(?:\d+-\d+-\d+|\d{3,}-\d{4}|\d{1,2}/\d{1,2}/\d{2,4}|24/7|9/11)(?!\d)"
 )
@@ -137,5 +138,5 @@ QUESTION_WORDS = _WH_WORDS | _AUXILIARIES
 
 def is_question(text: str) -> bool:
     """Whether a text to remember is really a question."""
-    words = _WORD.findall(text.lower())
-    return text.rstrip().endswith("?") or (bool(words) and words[0] in QUESTION_WORDS)
+    first, _, _ = text.lower().partition(" ")
+    return first in QUESTION_WORDS

@@ -250,10 +250,9 @@ class Dialogue:
         """Give a turn that came to an early end its answer."""
         if turn.answered:
             return
-        task = asyncio.current_task()
         if turn.interrupted:
             self._finish(turn, "", error="interrupted by what came next")
-        elif task is not None and task.cancelling():
+        elif turn.task is not None and turn.task.cancelled():
             self._finish(turn, "", error="the router was stopped")
         else:
             self._apologise(turn, phrases.WENT_WRONG, "an internal error ended the turn")

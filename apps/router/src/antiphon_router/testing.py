@@ -1,0 +1,208 @@
+"""A router among scripted workers, on the in-memory broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import orjson
+from antiphon_contracts import (
+    ANSWER,
+    ASK,
+    ASK_SITE,
+    HEALTH,
+    HISTORY_APPEND,
+    LLM_CANCEL,
+    LLM_REQUEST,
+    LLM_STREAM,
+    MEMORY_FORGET,
+    MEMORY_REMEMBER,
+    PLAYBACK_STATUS,
+    STT_FINAL,
+    TOOLS_CALL,
+    TTS_SAY,
+    AntiphonError,
+    Health,
+    HistoryAppend,
+    HistoryDone,
+    LlmCancel,
+    LlmRequest,
+    LlmResponse,
+    LlmStream,
+    MemoryDone,
+    MemoryForget,
+    MemoryRemember,
+    Message,
+    PlainAnswer,
+    PlaybackStatus,
+    SttFinal,
+    ToolCall,
+    ToolResult,
+    TtsSay,
+)
+from antiphon_runtime import Bus, RawMessage, listen, listen_raw, serve
+from antiphon_runtime.testing import Heard, House
+
+from antiphon_router.settings import RouterSettings
+from antiphon_router.wiring import build
+
+
+class Home:
+    """The workers around a router, scripted, and what they were asked.
+
+    Attributes:
+        house: the in-memory broker and everyone on it.
+        bus: of the scripted workers.
+        router: the router's own bus.
+        history: what was appended, oldest first (`HistoryAppend`).
+        remembered: what memory holds.
+        asked: what the language model was asked.
+        requests: the ids of these requests.
+        cancelled: ids of the requests to the language model that were cancelled.
+        deltas: what the language model streams.
+        response: what it replies; None is the deltas.
+        failure: what it raises instead of a reply.
+        gate: while it is clear, the language model has streamed but does not reply.
+        history_gate: while it is clear, nothing is appended to the history.
+        streamed: set when the language model has streamed.
+        answers: what was published on `answer/…` (`PlainAnswer`), with `sites` beside it.
+        sites: the site of each answer.
+        said: what the TTS worker was sent (`Message[TtsSay]`).
+    """
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.bus: Bus
+        self.router: Bus
+        self.history = Heard()
+        self.remembered: list[str] = []
+        self.asked: list[str] = []
+        self.requests: list[str] = []
+        self.cancelled = Heard()
+        self.deltas: Sequence[str] = ("It is ", "red. ", "Really.")
+        self.response: LlmResponse | None = None
+        self.failure: AntiphonError | None = None
+        self.gate = _open_gate()
+        self.history_gate = _open_gate()
+        self.streamed = asyncio.Event()
+        self.answers = Heard()
+        self.sites: list[str] = []
+        self.said = Heard()
+
+    async def move_in(self, settings: RouterSettings) -> None:
+        """Start everything."""
+        self.bus = await self.house.serve(
+            serve(LLM_REQUEST, self._on_llm, concurrency=128, queue_limit=256),
+            listen(LLM_CANCEL, self._on_cancel),
+            serve(HISTORY_APPEND, self._on_history),
+            serve(MEMORY_REMEMBER, self._on_remember),
+            serve(MEMORY_FORGET, self._on_forget),
+            serve(TOOLS_CALL, self._on_tool),
+            listen(TTS_SAY, self._on_say, queue_limit=10_000),
+        )
+        await self.house.serve(listen_raw(ANSWER, self._on_answer, queue_limit=10_000))
+        self.router = await self.house.move_in("router", settings, build)
+
+    # What the test does
+
+    def ask(self, text: str, site: str | None = None, **more: object) -> None:
+        """Ask a plain question; with `id` or `speak` as JSON."""
+        payload = orjson.dumps({"text": text, **more}) if more else text.encode()
+        if site is None:
+            self.house.bus.publish_raw(ASK, payload)
+        else:
+            self.house.bus.publish_raw(ASK_SITE, payload, site=site)
+
+    def speak(self, text: str, turn: str, site: str = "default") -> None:
+        """Ask a spoken question."""
+        final = SttFinal(utterance_id=turn, text=text, decode_ms=10, transcribe_ms=300)
+        self.house.say(STT_FINAL, final, turn_id=turn, site_id=site)
+
+    def playback(self, status: PlaybackStatus, site: str = "default") -> None:
+        """Be a satellite."""
+        self.house.say(PLAYBACK_STATUS, status, site_id=site)
+
+    def lose(self, kind: str) -> None:
+        """Let a kind of worker be gone."""
+        gone = Health(worker=f"{kind}-1", kind=kind, state="gone")
+        self.house.say(HEALTH, gone, worker=f"{kind}-1")
+
+    def spoken(self, utterance_id: str | None = None) -> str:
+        """Return what was sent to be spoken, of one utterance or of all."""
+        texts = [
+            message.data.text
+            for message in self.said
+            if utterance_id in {None, message.data.utterance_id}
+        ]
+        return " ".join(text for text in texts if text)
+
+    async def until_said(self, ends: int = 1) -> None:
+        """Return when so many spoken answers are complete."""
+        await self.said.until(lambda all_: sum(m.data.last for m in all_) >= ends)
+
+    # What the others do
+
+    async def _on_answer(self, message: RawMessage) -> None:
+        self.sites.append(message.site_id)
+        self.answers.add(PlainAnswer.model_validate_json(message.payload))
+
+    async def _on_say(self, message: Message[TtsSay]) -> None:
+        self.said.add(message)
+
+    async def _on_llm(self, message: Message[LlmRequest]) -> LlmResponse:
+        self.asked.append(message.data.text)
+        self.requests.append(message.id)
+        for seq, delta in enumerate(self.deltas):
+            self.stream(message, seq, delta)
+        self.streamed.set()
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.response or LlmResponse(reply="".join(self.deltas), finish_reason="stop")
+
+    def stream(self, request: Message[LlmRequest], seq: int, delta: str) -> None:
+        """Publish a piece of a reply."""
+        self.bus.publish(
+            LLM_STREAM,
+            LlmStream(seq=seq, delta=delta),
+            correlation_id=request.id,
+            turn_id=request.turn_id,
+            site_id=request.site_id,
+        )
+
+    async def _on_cancel(self, message: Message[LlmCancel]) -> None:
+        self.cancelled.add(message.data.request_id)
+
+    async def _on_history(self, message: Message[HistoryAppend]) -> HistoryDone:
+        await self.history_gate.wait()
+        self.history.add(message.data)
+        return HistoryDone()
+
+    async def _on_remember(self, message: Message[MemoryRemember]) -> MemoryDone:
+        self.remembered.append(message.data.text)
+        return MemoryDone(action="remember", ids=("1",))
+
+    async def _on_forget(self, message: Message[MemoryForget]) -> MemoryDone:
+        found = [text for text in self.remembered if (message.data.query or "") in text]
+        return MemoryDone(action="forget", ids=("1",) * len(found), texts=tuple(found))
+
+    async def _on_tool(self, message: Message[ToolCall]) -> ToolResult:
+        if "/ 0" in message.data.arguments["expression"]:
+            return ToolResult(name="calculate", error="I cannot divide by zero")
+        return ToolResult(name="calculate", result={"result": 84})
+
+
+def _open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+@asynccontextmanager
+async def home(settings: RouterSettings | None = None) -> AsyncIterator[Home]:
+    """Run a router among scripted workers while the block runs."""
+    async with House() as house:
+        home = Home(house)
+        await home.move_in(settings or RouterSettings())
+        yield home
