@@ -25,7 +25,6 @@ from antiphon_contracts import (
     __version__,
     new_id,
 )
-from antiphon_models import CATALOGUE, ModelStore
 from antiphon_runtime import RuntimeSettings, configure_logs, listen, load_settings
 from rich.console import Console
 
@@ -34,13 +33,12 @@ from antiphon import screens, weights
 from antiphon.asking import Asked, Questioner, write_speech
 from antiphon.demo import demo as run_demo
 from antiphon.house import HouseWatch, client_bus, open_bus
+from antiphon.model_commands import models_app
+from antiphon.output import EXIT_CONFIG, EXIT_WRONG, Json, complain, print_json
 from antiphon.settings import find_broker
 from antiphon.transcription import transcriber
 from antiphon.up import UpOptions
 from antiphon.up import up as run_up
-
-EXIT_WRONG = 1
-EXIT_CONFIG = 78
 
 app = typer.Typer(
     name="antiphon",
@@ -49,16 +47,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="Model weights: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
 Broker = Annotated[
     str | None,
     typer.Option("--broker", help="mqtt://user:password@host:port/base; else the running stack."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Microphone = Annotated[bool, typer.Option("--mic", help="Record with the satellite's microphone.")]
-Defaults = Annotated[bool, typer.Option("--defaults", help="All that the settings in force need.")]
 Site = Annotated[str, typer.Option("--site", help="The site to speak to.")]
 
 
@@ -68,18 +63,11 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        _complain(str(error), EXIT_CONFIG)
+        complain(str(error), EXIT_CONFIG)
     except AntiphonError as error:
-        _complain(str(error), EXIT_WRONG)
+        complain(str(error), EXIT_WRONG)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def _complain(sentence: str, code: int) -> None:
-    Console(stderr=True).print(
-        f"antiphon: {sentence}", style="red", highlight=False, soft_wrap=True, markup=False
-    )
-    raise SystemExit(code)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -89,10 +77,6 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 def _out(json: bool) -> Console:  # noqa: FBT001  (a flag from the command line)
     """Return where progress goes: JSON keeps standard output for itself."""
     return Console(stderr=json)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 @app.command()
@@ -125,7 +109,7 @@ def demo(
     """Start everything on free ports, ask aloud, and check the spoken answers."""
     results = asyncio.run(run_demo(out, _out(json)))
     if json:
-        _print_json({"turns": [result.as_json() for result in results]})
+        print_json({"turns": [result.as_json() for result in results]})
     if any(result.faults for result in results):
         raise SystemExit(EXIT_WRONG)
 
@@ -170,7 +154,7 @@ async def _ask(
             asked = await _ask_microphone(questioner)
     audio = None if out is None else write_speech(asked, out)
     if json:
-        _print_json(asked.as_json(audio))
+        print_json(asked.as_json(audio))
     else:
         _show_answer(asked, audio)
     if asked.answer.error is not None:
@@ -310,7 +294,7 @@ async def _status(*, json: bool, broker: str | None) -> None:
             async with asyncio.timeout(1.2):  # a heartbeat's time: retained ones come at once
                 await asyncio.Event().wait()
     if json:
-        _print_json({name: health.model_dump() for name, health in watch.health.items()})
+        print_json({name: health.model_dump() for name, health in watch.health.items()})
     else:
         Console().print(screens.health_table(watch.health))
     if not watch.health:
@@ -323,7 +307,7 @@ def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002
     """Say what is wrong on this machine, and the command that mends it."""
     findings = asyncio.run(medicine.examine(broker))
     if json:
-        _print_json([{**_finding(finding)} for finding in findings])
+        print_json([{**_finding(finding)} for finding in findings])
     else:
         marks = {"ok": "✓", "note": "·", "wrong": "✗"}
         for finding in findings:
@@ -342,69 +326,6 @@ def _finding(finding: medicine.Finding) -> dict[str, str]:
         "detail": finding.detail,
         "remedy": finding.remedy,
     }
-
-
-@models_app.command("list")
-def models_list(json: Json = False) -> None:  # noqa: FBT002
-    """Show known weights: size, licence, and whether they are here."""
-    runtime = load_settings(RuntimeSettings)
-    store = ModelStore(runtime.models_dir)
-    needed = set(weights.needed_models())
-    rows = [
-        {
-            "name": name,
-            "kind": model.kind,
-            "size_mb": round(model.size_bytes / 1e6),
-            "licence": model.licence,
-            "here": store.is_ready(name),
-            "in_use": name in needed,
-        }
-        for name, model in CATALOGUE.items()
-    ]
-    if json:
-        _print_json(rows)
-        return
-    console = Console()
-    console.print(f"in {runtime.models_dir}", highlight=False, soft_wrap=True)
-    for row in rows:
-        state = "here" if row["here"] else "not here"
-        use = ", in use" if row["in_use"] else ""
-        console.print(
-            f"{row['name']:<30} {row['kind']:<9} {row['size_mb']:>5} MB  "
-            f"{row['licence']}  ({state}{use})",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-@models_app.command("fetch")
-def models_fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Names from `models list`.")] = None,
-    defaults: Defaults = False,  # noqa: FBT002
-) -> None:
-    """Fetch and verify weights; those that are here already cost nothing."""
-    wanted = [*(names or []), *(weights.needed_models() if defaults else [])]
-    if not wanted:
-        msg = "name the weights to fetch (see `antiphon models list`), or use --defaults"
-        raise ConfigError(msg)
-    weights.fetch(load_settings(RuntimeSettings), wanted, Console(stderr=True))
-
-
-@models_app.command("verify")
-def models_verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Else all that are here.")] = None,
-) -> None:
-    """Hash every file of the weights again and say which are broken."""
-    store = ModelStore(load_settings(RuntimeSettings).models_dir)
-    wrong = False
-    for name in names or [manifest.name for manifest in store.installed()]:
-        problems = store.verify(name)
-        wrong = wrong or bool(problems)
-        verdict = "; ".join(problems) or "ok"
-        remedy = f"  → antiphon models fetch {name}" if problems else ""
-        Console().print(f"{name}: {verdict}{remedy}", highlight=False, soft_wrap=True)
-    if wrong:
-        raise SystemExit(EXIT_WRONG)
 
 
 @app.command()
