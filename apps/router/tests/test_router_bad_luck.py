@@ -8,13 +8,11 @@ import orjson
 import pytest
 from antiphon_contracts import (
     ASK_SITE,
-    LLM_STREAM,
     SAY,
     STT_FINAL,
     Busy,
     EngineError,
     LlmResponse,
-    LlmStream,
     SttFinal,
 )
 from antiphon_router import language_model
@@ -158,70 +156,6 @@ async def test_a_very_long_reply_is_spoken_up_to_a_bound(reply: str, *, streamed
         assert len(h.spoken()) < 11_000
         assert all(len(message.data.text) <= 400 for message in h.said)
         assert h.said[-1].data.text in {"The rest of my answer is in writing.", "end"}
-
-
-# The stream
-
-
-async def test_deltas_may_come_doubled_late_and_with_gaps() -> None:
-    async with home() as h:
-        h.gate.clear()
-        h.deltas = []
-        h.ask("Is it red?")
-        await begin(h)
-        request_id = h.requests[-1]
-        for seq, delta in [(0, "It is "), (0, "It is "), (1, "red. "), (3, "LOST"), (1, "red. ")]:
-            _stream(h, request_id, seq, delta)
-        await h.said.until(1)
-        h.response = whole("It is red. Really. And new.")
-        h.gate.set()
-        await h.until_said()
-        assert h.spoken() == "It is red. Really. And new."
-        _stream(h, request_id, 2, "Too late. ")
-        h.ask("what time is it")
-        await h.answers.until(2)
-        assert "Too late" not in h.spoken()
-
-
-async def test_deltas_of_a_second_run_are_not_mixed_into_the_first() -> None:
-    async with home() as h:
-        h.gate.clear()
-        h.deltas = []
-        h.ask("Is it red?")
-        await begin(h)
-        request_id = h.requests[-1]
-        for seq, delta in [
-            (0, "It is red. "),
-            (1, "I thi"),
-            (0, "Yes, "),
-            (1, "sure, "),
-            (2, "Bo."),
-        ]:
-            _stream(h, request_id, seq, delta)
-        await h.said.until(1)
-        h.response = whole("Yes, sure, Bo.")
-        h.gate.set()
-        await h.until_said()
-        assert h.spoken() == "It is red. Yes, sure, Bo."
-
-
-@pytest.mark.parametrize(
-    ("deltas", "reply", "spoken"),
-    [
-        (["It is  red. ", "Really. "], "It is red. Really.", "It is red. Really."),
-        (["It is red. "], "It is red.\nAnd new.", "It is red. And new."),
-        (["It is bl"], "It was red.", "It was red."),
-        (["It is blue. "], "It was red.", "It is blue. It was red."),
-    ],
-)
-async def test_a_reply_that_differs_from_its_stream_is_still_heard(
-    deltas: list[str], reply: str, spoken: str
-) -> None:
-    async with home() as h:
-        h.deltas, h.response = deltas, whole(reply)
-        h.ask("Is it red?")
-        await h.until_said()
-        assert h.spoken() == spoken
 
 
 # Doubled and hostile questions
@@ -424,7 +358,3 @@ async def test_a_crash_in_the_middle_of_a_turn_is_told_and_the_next_one_works(
             "Sorry, something went wrong.",
             "It is red. Really.",
         ]
-
-
-def _stream(h: Home, request_id: str, seq: int, delta: str) -> None:
-    h.house.say(LLM_STREAM, LlmStream(seq=seq, delta=delta), correlation_id=request_id)

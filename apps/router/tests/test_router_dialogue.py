@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
@@ -11,117 +11,33 @@ from antiphon_contracts import (
     ASK,
     ASK_SITE,
     HEALTH,
-    HISTORY_APPEND,
-    LLM_CANCEL,
-    LLM_REQUEST,
-    LLM_STREAM,
-    MEMORY_FORGET,
-    MEMORY_REMEMBER,
     PLAYBACK_CONTROL,
     PLAYBACK_STATUS,
     SAY,
     STT_FINAL,
-    TOOLS_CALL,
     TTS_CANCEL,
     TTS_SAY,
     TTS_STATUS,
     Health,
-    HistoryAppend,
-    HistoryDone,
-    LlmCancel,
-    LlmRequest,
     LlmResponse,
-    LlmStream,
-    MemoryDone,
-    MemoryForget,
-    MemoryRemember,
-    Message,
     PlainAnswer,
     PlaybackStatus,
     SttFinal,
-    ToolCall,
-    ToolResult,
     TtsStatus,
 )
 from antiphon_router.settings import RouterSettings
-from antiphon_router.wiring import build
-from antiphon_runtime import PublishOptions, listen, serve
-from antiphon_runtime.testing import Heard, House
+from antiphon_router.testing import Home
+from antiphon_router.testing import home as scripted_home
+from antiphon_runtime import PublishOptions
+from antiphon_runtime.testing import House
 
 pytestmark = pytest.mark.unit
 
 
-class Others:
-    """Scripted workers around the router, and what they were asked."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.history = Heard()
-        self.remembered: list[str] = []
-        self.cancelled: list[str] = []
-        self.asked: list[str] = []
-        self.deltas: list[str] = ["It is ", "red. ", "Really."]
-        self.gate: asyncio.Event | None = None
-        self.streamed = asyncio.Event()
-        self.response: LlmResponse | None = None
-        self.answers: Callable[[], list[PlainAnswer]] = list
-
-    async def move_in(self) -> None:
-        bus = await self.house.serve(
-            serve(LLM_REQUEST, self.on_llm, concurrency=4),
-            listen(LLM_CANCEL, self.on_cancel),
-            serve(HISTORY_APPEND, self.on_history),
-            serve(MEMORY_REMEMBER, self.on_remember),
-            serve(MEMORY_FORGET, self.on_forget),
-            serve(TOOLS_CALL, self.on_tool),
-        )
-        self.bus = bus
-
-    async def on_llm(self, message: Message[LlmRequest]) -> LlmResponse:
-        self.asked.append(message.data.text)
-        for seq, delta in enumerate(self.deltas):
-            self.bus.publish(
-                LLM_STREAM,
-                LlmStream(seq=seq, delta=delta),
-                correlation_id=message.id,
-                turn_id=message.turn_id,
-                site_id=message.site_id,
-            )
-        self.streamed.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        return self.response or LlmResponse(reply="".join(self.deltas), finish_reason="stop")
-
-    async def on_cancel(self, message: Message[LlmCancel]) -> None:
-        self.cancelled.append(message.data.request_id)
-        if self.gate is not None:
-            self.gate.set()
-
-    async def on_history(self, message: Message[HistoryAppend]) -> HistoryDone:
-        self.history.add(message.data)
-        return HistoryDone()
-
-    async def on_remember(self, message: Message[MemoryRemember]) -> MemoryDone:
-        self.remembered.append(message.data.text)
-        return MemoryDone(action="remember", ids=("1",))
-
-    async def on_forget(self, message: Message[MemoryForget]) -> MemoryDone:
-        found = [text for text in self.remembered if (message.data.query or "") in text]
-        return MemoryDone(action="forget", ids=("1",) * len(found), texts=tuple(found))
-
-    async def on_tool(self, message: Message[ToolCall]) -> ToolResult:
-        if "/ 0" in message.data.arguments["expression"]:
-            return ToolResult(name="calculate", error="I cannot divide by zero")
-        return ToolResult(name="calculate", result={"result": 84})
-
-
 @asynccontextmanager
-async def home(settings: RouterSettings | None = None) -> AsyncIterator[tuple[House, Others]]:
-    async with House() as house:
-        others = Others(house)
-        await others.move_in()
-        await house.move_in("router", settings or RouterSettings(), build)
-        yield house, others
+async def home(settings: RouterSettings | None = None) -> AsyncIterator[tuple[House, Home]]:
+    async with scripted_home(settings) as found:
+        yield found.house, found
 
 
 def answers(heard: list[object]) -> list[PlainAnswer]:
@@ -165,7 +81,7 @@ async def test_a_json_question_gets_its_id_back_and_is_answered_once() -> None:
 
 async def test_a_reply_is_spoken_clause_by_clause_before_it_is_complete() -> None:
     async with home() as (house, others):
-        others.gate = asyncio.Event()
+        others.gate.clear()
         said = await house.hear(TTS_SAY)
         ask(house, "Is my bicycle red?")
         await said.until(1)
@@ -288,7 +204,7 @@ async def test_history_holds_what_playback_says_was_heard() -> None:
 
 async def test_a_spoken_question_interrupts_the_one_before() -> None:
     async with home() as (house, others):
-        others.gate = asyncio.Event()
+        others.gate.clear()
         heard, stops = await house.hear_raw(ANSWER), await house.hear(PLAYBACK_CONTROL)
         cancels = await house.hear(TTS_CANCEL)
         speak(house, "Tell me a long story", "t1")
@@ -305,7 +221,7 @@ async def test_a_spoken_question_interrupts_the_one_before() -> None:
 
 async def test_stop_silences_and_is_not_spoken() -> None:
     async with home() as (house, others):
-        others.gate = asyncio.Event()
+        others.gate.clear()
         heard, said = await house.hear_raw(ANSWER), await house.hear(TTS_SAY)
         stops = await house.hear(PLAYBACK_CONTROL)
         ask(house, "Tell me a long story")
@@ -320,7 +236,7 @@ async def test_stop_silences_and_is_not_spoken() -> None:
 
 async def test_written_questions_wait_for_their_turn_and_too_many_are_told() -> None:
     async with home(RouterSettings(waiting_turns=1)) as (house, others):
-        others.gate = asyncio.Event()
+        others.gate.clear()
         heard = await house.hear_raw(ANSWER)
         for number in range(4):
             ask(house, f"Question {number}?")
@@ -333,7 +249,7 @@ async def test_written_questions_wait_for_their_turn_and_too_many_are_told() -> 
 
 async def test_sites_do_not_wait_for_each_other() -> None:
     async with home() as (house, others):
-        others.gate = asyncio.Event()
+        others.gate.clear()
         heard = await house.hear_raw(ANSWER)
         ask(house, "Tell me a story", "kitchen")
         ask(house, "what time is it", "bath")
@@ -369,11 +285,9 @@ async def test_retained_questions_are_ignored() -> None:
     async with House() as house:
         kept = PublishOptions(qos=1, retain=True)
         house.broker.take(house.bus.path(ASK), b"what is 12 times 7", kept)
-        others = Others(house)
-        await others.move_in()
-        heard = await house.hear_raw(ANSWER)
-        bus = await house.move_in("router", RouterSettings(), build)
+        others = Home(house)
+        await others.move_in(RouterSettings())
         ask(house, "what time is it")
-        [answer] = answers(await heard.until(1))
+        [answer] = await others.answers.until(1)
         assert answer.transcript == "what time is it"
-        assert bus.counters["retained_ignored"] == 1
+        assert others.router.counters["retained_ignored"] == 1

@@ -25,6 +25,7 @@ from antiphon_router.service import Dialogue
 from antiphon_router.settings import RouterSettings
 
 TURNS_AT_ONCE = 128
+"""By each way in; a `stop` must not wait behind other sites' turns."""
 
 
 def build(worker: Worker[RouterSettings]) -> Wiring:
@@ -41,14 +42,14 @@ def build(worker: Worker[RouterSettings]) -> Wiring:
     worker.health.engine = f"hassil {settings.language}"
     return Wiring(
         handlers=[
-            listen_raw(ASK, dialogue.on_ask, concurrency=16),
-            listen_raw(ASK_SITE, dialogue.on_ask, concurrency=TURNS_AT_ONCE, queue_limit=256),
+            listen_raw(ASK, dialogue.on_ask, concurrency=TURNS_AT_ONCE, queue_limit=1024),
+            listen_raw(ASK_SITE, dialogue.on_ask, concurrency=TURNS_AT_ONCE, queue_limit=1024),
             listen_raw(SAY, dialogue.on_say),
             listen_raw(SAY_SITE, dialogue.on_say),
             listen(STT_FINAL, dialogue.on_final, concurrency=TURNS_AT_ONCE),
             listen(LLM_STREAM, dialogue.on_delta, queue_limit=8192),
-            listen(TTS_STATUS, dialogue.on_synthesis, concurrency=8),
-            listen(PLAYBACK_STATUS, dialogue.on_playback, concurrency=8),
+            listen(TTS_STATUS, dialogue.on_synthesis),
+            listen(PLAYBACK_STATUS, dialogue.on_playback),
         ],
         requests=[LLM_REQUEST, TOOLS_CALL, MEMORY_REMEMBER, MEMORY_FORGET, HISTORY_APPEND],
         lifespan=dialogue.lifespan,
