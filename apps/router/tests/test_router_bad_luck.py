@@ -109,9 +109,12 @@ async def test_an_empty_reply_is_said_to_be_none(reply: str) -> None:
 
 
 @pytest.mark.parametrize("reply", ["\U0001f44d", "**", "```python\nprint(1)\n\nprint(2)\n```"])
-async def test_a_reply_that_no_voice_can_speak_is_said_to_be_in_writing(reply: str) -> None:
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_reply_that_no_voice_can_speak_is_said_to_be_in_writing(
+    reply: str, *, streamed: bool
+) -> None:
     async with home() as h:
-        h.deltas, h.response = [], whole(reply)
+        h.deltas, h.response = [reply] if streamed else [], whole(reply)
         h.ask("Show me")
         [answer] = await h.answers.until(1)
         await h.until_said()

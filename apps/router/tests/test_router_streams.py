@@ -73,6 +73,7 @@ async def test_deltas_of_a_second_run_are_not_mixed_into_the_first() -> None:
         (["It is red. "], "It is red.\nAnd new.", "It is red. And new."),
         (["It is bl"], "It was red.", "It was red."),
         (["It is blue. "], "It was red.", "It is blue. It was red."),
+        (["It is red. ", "And it i"], "It is red. Yes.", "It is red. Yes."),
     ],
 )
 async def test_a_reply_that_differs_from_its_stream_is_still_heard(

@@ -27,7 +27,7 @@ from antiphon_router.commands import Commands
 from antiphon_router.hearing import Hearing
 from antiphon_router.historian import Exchange, Historian
 from antiphon_router.intents import Grammar, Intent
-from antiphon_router.language_model import LanguageModel, Reply
+from antiphon_router.language_model import LanguageModel, Reply, rest_after
 from antiphon_router.speech import Speech
 from antiphon_router.trouble import sentence_for
 from antiphon_router.turns import Site, Turn
@@ -194,7 +194,7 @@ class Dialogue:
         turn.stage(turn.route, begun_ms)
         apology = "" if reply.error is None else sentence_for(reply.error)
         if turn.speak:
-            self._speak(speech, reply, apology)
+            self._speak(turn, speech, reply, apology)
         if speech.first_said_at is not None:
             turn.stage("first_clause", begun_ms, turn.now_ms(speech.first_said_at))
         answer = " ".join(part for part in (reply.text, apology) if part)
@@ -218,17 +218,20 @@ class Dialogue:
             on_text=speech.feed if turn.speak else None,
         )
 
-    def _speak(self, speech: Speech, reply: Reply, apology: str) -> None:
+    def _speak(self, turn: Turn, speech: Speech, reply: Reply, apology: str) -> None:
         """Speak what of a reply was not streamed; if it broke off, whole clauses and an apology."""
+        rest = reply.rest
         if reply.replaces:
             speech.drop_unsaid()
+            after_said = rest_after(speech.text, reply.text)
+            rest = reply.text if after_said is None else after_said
         if apology:
-            speech.feed(reply.rest)
+            speech.feed(rest)
             speech.drop_unsaid()
             speech.finish(apology)
             return
-        speech.finish(reply.rest)
-        if reply.rest and not speech.clauses:
+        speech.finish(rest)
+        if reply.text and not speech.clauses and not turn.stops:
             speech.question = ""
             speech.finish(phrases.ONLY_IN_WRITING)
 
