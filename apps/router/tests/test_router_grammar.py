@@ -260,3 +260,18 @@ def test_times_and_dates_are_spoken_as_people_say_them() -> None:
 def test_what_is_mine_becomes_yours() -> None:
     said = "my bicycle is red and I'm happy about Myth"
     assert phrases.to_listener(said) == "your bicycle is red and you're happy about Myth"
+
+
+@pytest.mark.parametrize(
+    ("value", "spoken"),
+    [
+        (84, "84"),
+        (84.0, "84"),
+        (-5, "minus 5"),
+        (0.3, "0.3"),
+        (1e30, "1 times 10 to the power of 30"),
+        (-1.5e-09, "minus 1.5 times 10 to the power of minus 9"),
+    ],
+)
+def test_results_are_spoken_with_no_digit_made_up(value: float, spoken: str) -> None:
+    assert phrases.spoken_number(value) == spoken

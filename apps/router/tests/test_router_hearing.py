@@ -140,6 +140,11 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "UNPLAYED_AFTER_S", 0.02)
 
 
+async def sweeps(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(hearing.SWEEP_S)
+
+
 @pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("state", [None, "started", "synthesised", "failed"])
 async def test_speech_that_nobody_plays_is_taken_as_read(state: str | None) -> None:
@@ -152,7 +157,9 @@ async def test_speech_that_nobody_plays_is_taken_as_read(state: str | None) -> N
 
 
 @pytest.mark.usefixtures("short_waits")
-async def test_speech_that_waits_for_other_speech_is_not_given_up() -> None:
+async def test_speech_that_waits_for_other_speech_is_not_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with home() as h:
         first = await speak_ten(h)
         play(h, first, "started")
@@ -162,10 +169,12 @@ async def test_speech_that_waits_for_other_speech_is_not_given_up() -> None:
         await h.until_said(3)
         second = h.said[-1].data.utterance_id
         status(h, second, "synthesised", audio_ms=1000)
-        for _ in range(20):
-            await asyncio.sleep(0.005)
+        await sweeps(20)
         assert [row.text for row in h.history] == ["Count", TEN]
+        monkeypatch.setattr(speech, "UNPLAYED_AFTER_S", 5.0)
+        await sweeps(5)
         play(h, first, "finished")
+        await sweeps(5)
         play(h, second, "started")
         play(h, second, "stopped", 500)
         rows = await h.history.until(4)

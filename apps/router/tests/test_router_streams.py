@@ -56,14 +56,14 @@ async def test_deltas_of_a_second_run_are_not_mixed_into_the_first() -> None:
             (1, "I thi"),
             (0, "Yes, "),
             (1, "sure, "),
-            (2, "Bo."),
+            (2, "Bo is here. "),
         ]:
             _stream(h, request_id, seq, delta)
         await h.said.until(1)
-        h.response = whole("Yes, sure, Bo.")
+        h.response = whole("Yes, sure, Bo is here.")
         h.gate.set()
         await h.until_said()
-        assert h.spoken() == "It is red. Yes, sure, Bo."
+        assert h.spoken() == "It is red. Yes, sure, Bo is here."
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ class Commands:
         if done.error is not None:
             raise EngineError(done.error)
         result = done.result.get("result") if isinstance(done.result, dict) else done.result
+        if isinstance(result, bool) or not isinstance(result, int | float):
+            msg = "I could not work that out"
+            raise EngineError(msg)
         return f"That is {phrases.spoken_number(result)}."
 
     async def _remember(self, text: str, turn_id: str) -> str:

@@ -36,7 +36,7 @@ class Reply:
     Attributes:
         text: all of it.
         rest: what of it was not streamed.
-        replaces: whether `rest` is the whole text because something else was streamed.
+        replaces: whether something else was streamed instead of it.
         error: why it came to an early end.
     """
 
@@ -168,9 +168,7 @@ def _concluded(outcome: LlmResponse, streamed: str) -> Reply:
     if error is not None and not text.strip():
         raise error
     rest = rest_after(streamed, text)
-    if rest is None:
-        return Reply(text, rest=text, replaces=True, error=error)
-    return Reply(text, rest=rest, error=error)
+    return Reply(text, rest=rest or "", replaces=rest is None, error=error)
 
 
 def rest_after(streamed: str, text: str) -> str | None:

@@ -9,6 +9,9 @@ from datetime import datetime
 NOON, EVENING = 12, 18
 ORDINAL_EXCEPTIONS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
 
+EXACT_BELOW = 1e15
+"""Larger floats have digits that nobody worked out."""
+
 NOT_UNDERSTOOD = "Sorry, I did not catch that."
 WENT_WRONG = "Sorry, something went wrong."
 NOTHING_TO_REPEAT = "I have not said anything yet."
@@ -87,12 +90,15 @@ def _is_well_formed(expression: str) -> bool:
     return {id(call.func) for call in calls} == {id(name) for name in names}
 
 
-def spoken_number(value: object) -> str:
-    """Return a result as it is spoken: `84`, `0.3`, `minus 5`."""
-    if isinstance(value, float) and value.is_integer():
+def spoken_number(value: float) -> str:
+    """Return a result as it is spoken: `84`, `0.3`, `minus 5`, `1.5 times 10 to the power of 30`."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_BELOW:
         value = int(value)
-    text = str(value)
-    return f"minus {text[1:]}" if text.startswith("-") else text
+    digits, _, power = str(value).partition("e")
+    spoken = digits.replace("-", "minus ")
+    if power:
+        spoken += f" times 10 to the power of {int(power)}".replace("-", "minus ")
+    return spoken
 
 
 _TO_LISTENER = {
