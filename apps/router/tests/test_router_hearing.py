@@ -19,7 +19,9 @@ from antiphon_contracts import (
 from antiphon_router import hearing, speech
 from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
+from antiphon_router.turns import Site
 from antiphon_runtime import listen
+from antiphon_runtime.testing import Heard
 
 pytestmark = pytest.mark.unit
 
@@ -140,9 +142,17 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "UNPLAYED_AFTER_S", 0.02)
 
 
-async def sweeps(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(hearing.SWEEP_S)
+@pytest.fixture
+def sweeps(monkeypatch: pytest.MonkeyPatch) -> Heard:
+    swept = Heard()
+    sweep = hearing.Hearing._sweep_site
+
+    def on_sweep(self: hearing.Hearing, site: Site) -> None:
+        sweep(self, site)
+        swept.add(site)
+
+    monkeypatch.setattr(hearing.Hearing, "_sweep_site", on_sweep)
+    return swept
 
 
 @pytest.mark.usefixtures("short_waits")
@@ -158,7 +168,7 @@ async def test_speech_that_nobody_plays_is_taken_as_read(state: str | None) -> N
 
 @pytest.mark.usefixtures("short_waits")
 async def test_speech_that_waits_for_other_speech_is_not_given_up(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, sweeps: Heard
 ) -> None:
     async with home() as h:
         first = await speak_ten(h)
@@ -169,12 +179,12 @@ async def test_speech_that_waits_for_other_speech_is_not_given_up(
         await h.until_said(3)
         second = h.said[-1].data.utterance_id
         status(h, second, "synthesised", audio_ms=1000)
-        await sweeps(20)
+        await sweeps.until(len(sweeps) + 20)
         assert [row.text for row in h.history] == ["Count", TEN]
         monkeypatch.setattr(speech, "UNPLAYED_AFTER_S", 5.0)
-        await sweeps(5)
+        await sweeps.until(len(sweeps) + 5)
         play(h, first, "finished")
-        await sweeps(5)
+        await sweeps.until(len(sweeps) + 5)
         play(h, second, "started")
         play(h, second, "stopped", 500)
         rows = await h.history.until(4)

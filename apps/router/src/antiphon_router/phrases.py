@@ -91,8 +91,8 @@ def _is_well_formed(expression: str) -> bool:
 
 
 def spoken_number(value: float) -> str:
-    """Return a result as it is spoken: `84`, `0.3`, `minus 5`, `1.5 times 10 to the power of 30`."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_BELOW:
+    """Return a result as it is spoken: `84`, `minus 0.3`, `1.5 times 10 to the power of 30`."""
+    if abs(value) < EXACT_BELOW and value == int(value):
         value = int(value)
     digits, _, power = str(value).partition("e")
     spoken = digits.replace("-", "minus ")
