@@ -120,9 +120,9 @@ def ask(
     wav: Annotated[
         Path | None, typer.Option("--wav", help="A recording: WAV, FLAC, OGG or MP3.")
     ] = None,
-    mic: Microphone = False,  # noqa: FBT002
+    mic: Microphone = False,  # noqa: FBT002  (a flag of the command line)
     out: Annotated[Path | None, typer.Option(help="Write the answer's sound here.")] = None,
-    json: Json = False,  # noqa: FBT002
+    json: Json = False,  # noqa: FBT002  (a flag of the command line)
     site: Site = "default",
     broker: Broker = None,
 ) -> None:
@@ -279,7 +279,7 @@ async def _transcribe(files: list[Path]) -> None:
 
 
 @app.command()
-def status(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002
+def status(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  (a flag of the command line)
     """Show how the workers are."""
     _run(_status(json=json, broker=broker))
 
@@ -303,7 +303,7 @@ async def _status(*, json: bool, broker: str | None) -> None:
 
 
 @app.command()
-def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002
+def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  (a flag of the command line)
     """Say what is wrong on this machine, and the command that mends it."""
     findings = asyncio.run(medicine.examine(broker))
     if json:

@@ -19,7 +19,7 @@ models_app = typer.Typer(help="Model weights: list, fetch, verify.", no_args_is_
 
 
 @models_app.command("list")
-def models_list(json: Json = False) -> None:  # noqa: FBT002
+def models_list(json: Json = False) -> None:  # noqa: FBT002  (a flag of the command line)
     """Show known weights: size, licence, and whether they are here."""
     runtime = load_settings(RuntimeSettings)
     store = ModelStore(runtime.models_dir)
@@ -54,7 +54,7 @@ def models_list(json: Json = False) -> None:  # noqa: FBT002
 @models_app.command("fetch")
 def models_fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Names from `models list`.")] = None,
-    defaults: Defaults = False,  # noqa: FBT002
+    defaults: Defaults = False,  # noqa: FBT002  (a flag of the command line)
 ) -> None:
     """Fetch and verify weights; those that are here already cost nothing."""
     wanted = [*(names or []), *(weights.needed_models() if defaults else [])]
