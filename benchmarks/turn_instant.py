@@ -115,7 +115,7 @@ async def house(
             parts = [part for part in PARTS if part.kind in kinds]
             told = {"ANTIPHON_LLM_BASE_URL": base_url, **variables}
             async with keep_house(settings, parts=parts, variables=told) as found:
-                await found.all_ready(READY_TIMEOUT_S)
+                await found.watch.all_ready(READY_TIMEOUT_S)
                 async with Asker(client_bus(settings)).asking() as asker:
                     yield asker
 
