@@ -94,8 +94,9 @@ async def chat() -> AsyncIterator[Stage]:
 
     async def first_delta(order: Order) -> str:
         url = order["base_url"]
-        client = clients.setdefault(url, openai.AsyncOpenAI(base_url=url, api_key="none"))
-        stream = await client.chat.completions.create(
+        if url not in clients:
+            clients[url] = openai.AsyncOpenAI(base_url=url, api_key="none")
+        stream = await clients[url].chat.completions.create(
             model="scripted-model",
             messages=[{"role": "user", "content": order["text"]}],
             stream=True,
