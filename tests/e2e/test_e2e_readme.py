@@ -24,7 +24,16 @@ def readme_commands(word: str) -> list[str]:
 
 
 def listen_for_answers(stack: Stack, count: int) -> subprocess.Popen[str]:
-    command = ["stdbuf", "-oL", "mosquitto_sub", *stack.broker, "-t", "antiphon/answer/+", "-W", "40"]
+    command = [
+        "stdbuf",
+        "-oL",
+        "mosquitto_sub",
+        *stack.broker,
+        "-t",
+        "antiphon/answer/+",
+        "-W",
+        "40",
+    ]
     return subprocess.Popen([*command, "-C", str(count), "-d"], stdout=subprocess.PIPE, text=True)
 
 
