@@ -23,18 +23,26 @@ def readme_commands(word: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.startswith(word)]
 
 
-def listen_for_answers(stack: Stack, count: int) -> subprocess.Popen[str]:
-    command = [
-        "stdbuf",
-        "-oL",
-        "mosquitto_sub",
-        *stack.broker,
-        "-t",
-        "antiphon/answer/+",
-        "-W",
-        "40",
+def without_shell(command: str, stack: Stack) -> list[str]:
+    """The command's words, with the stack's own options where it says $BROKER."""
+    return [
+        part
+        for word in shlex.split(command)
+        for part in (stack.broker if word == "$BROKER" else [word])
     ]
-    return subprocess.Popen([*command, "-C", str(count), "-d"], stdout=subprocess.PIPE, text=True)
+
+
+def listener_for_an_answer(stack: Stack) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            # Written to a pipe, lines would arrive only when the listener ends.
+            *("stdbuf", "-oL"),
+            *("mosquitto_sub", *stack.broker, "-t", "antiphon/answer/+"),
+            *("-W", "40", "-C", "1", "-d"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_the_readme_has_examples() -> None:
@@ -48,33 +56,20 @@ def test_mosquitto_pub_examples_are_answered(
     stack: Stack, question_wav: Path, tmp_path: Path, command: str
 ) -> None:
     shutil.copy(question_wav, tmp_path / "question.wav")
-    listener = listen_for_answers(stack, 1)
-    assert listener.stdout is not None
-    for line in listener.stdout:
-        if "SUBACK" in line:
-            break
-    words = [
-        part
-        for word in shlex.split(command)
-        for part in (stack.broker if word == "$BROKER" else [word])
-    ]
-    subprocess.run(words, cwd=tmp_path, check=True, timeout=20)
-    answers = [line for line in listener.stdout if line.startswith("{")]
-    assert listener.wait(45) == 0
+    with listener_for_an_answer(stack) as listener:
+        assert listener.stdout is not None
+        for line in listener.stdout:
+            if "SUBACK" in line:
+                break
+        subprocess.run(without_shell(command, stack), cwd=tmp_path, check=True, timeout=20)
+        answers = [line for line in listener.stdout if line.startswith("{")]
+    assert listener.returncode == 0
     assert '"error":null' in answers[0]
 
 
 def test_the_say_example_is_taken(stack: Stack) -> None:
-    for command in readme_commands("mosquitto_pub"):
-        if "/say" in command:
-            words = [
-                part
-                for word in shlex.split(command)
-                for part in (stack.broker if word == "$BROKER" else [word])
-            ]
-            subprocess.run(words, check=True, timeout=20)
-            return
-    pytest.fail("the README has no example of `say`")
+    command = next(line for line in readme_commands("mosquitto_pub") if "/say" in line)
+    subprocess.run(without_shell(command, stack), check=True, timeout=20)
 
 
 def test_the_aiomqtt_example_asks_and_hears_the_answer(stack: Stack) -> None:

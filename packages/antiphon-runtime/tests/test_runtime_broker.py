@@ -163,8 +163,8 @@ def two_messages(address: BrokerAddress, first: bytes, second: bytes) -> bytes:
         listener.subscribe("test/echo")
         sender.connacks.get(timeout=WAIT_S)
         sender.client.publish("test/echo", first, qos=0)
-        # amqtt cuts the sender off for the first one: wait until it is back.
-        sender.client.publish("test/echo", second, qos=1).wait_for_publish(WAIT_S)
+        # The broker may cut the sender off for the first one: the second waits until it is back.
+        sender.client.publish("test/echo", second, qos=1)
         return listener.payloads.get(timeout=WAIT_S)
 
 

@@ -31,8 +31,12 @@ class BrokerAddress:
 
 
 def fresh_address(port: int) -> BrokerAddress:
-    """A loopback address at `port` with a new random password of 256 bits."""
-    return BrokerAddress(LOOPBACK, port, USERNAME, secrets.token_urlsafe(32))
+    """A loopback address at `port` with a new random password of 256 bits.
+
+    The password is hexadecimal, so that it goes into command lines and URLs as it is: one that
+    begins with a hyphen would be taken for an option.
+    """
+    return BrokerAddress(LOOPBACK, port, USERNAME, secrets.token_hex(32))
 
 
 def free_port() -> int:
