@@ -401,6 +401,21 @@ async def test_an_idle_connection_stays_up_and_a_frozen_one_is_given_up(
             assert not frozen.connected
 
 
+async def test_a_broker_that_leaves_a_message_without_a_word_is_given_up(
+    mosquitto: BrokerAddress, topic: str
+) -> None:
+    async with TcpProxy("127.0.0.1", mosquitto.port) as proxy:
+        options = BrokerOptions(port=proxy.port, keepalive_s=60, backoff_s=(0.01, 0.1))
+        transport = PahoTransport(options)
+        async with opened(transport) as ear:
+            proxy.freeze()
+            sent = transport.publish(topic, b"1", QOS1)
+            await ear.until_states(True, False)
+            proxy.come_up()
+            await ear.until_states(True, False, True)
+            assert await outcome(sent) is None
+
+
 async def test_a_sink_that_crashes_costs_one_message(
     mosquitto: BrokerAddress, topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

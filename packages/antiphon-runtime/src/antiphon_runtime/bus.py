@@ -298,6 +298,7 @@ class Bus:
     def _on_state(self, connected: bool) -> None:  # noqa: FBT001  (StateListener)
         if connected:
             self.counters["connects"] += 1
+            self.presence.on_connect()
             self._pending.resend_all()
             for action in self._at_connect:
                 action()

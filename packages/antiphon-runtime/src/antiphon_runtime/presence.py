@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from antiphon_contracts import HEALTH, Health, validate
 
+SILENT_AFTER_S = 2.5
+"""A worker beats once a second; one that missed two beats is gone, or as good as gone."""
+
 
 class Presence:
-    """The last health of every worker that was heard of."""
+    """The last health of every worker that was heard of.
 
-    def __init__(self) -> None:
+    Args:
+        now: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._workers: dict[str, Health] = {}
+        self._heard_at: dict[str, float] = {}
 
     def note(self, raw: dict[str, Any]) -> None:
         """Take in a raw health envelope.
@@ -21,10 +32,16 @@ class Presence:
         """
         health = validate(raw, HEALTH.model, HEALTH.type).data
         self._workers[health.worker] = health
+        self._heard_at[health.worker] = self._now()
 
     def forget(self, worker: str) -> None:
         """Its retained health was deleted: it is not known any more."""
         self._workers.pop(worker, None)
+        self._heard_at.pop(worker, None)
+
+    def on_connect(self) -> None:
+        """Nobody could be heard until now: their silence begins anew."""
+        self._heard_at = dict.fromkeys(self._workers, self._now())
 
     @property
     def workers(self) -> dict[str, Health]:
@@ -32,6 +49,16 @@ class Presence:
         return dict(self._workers)
 
     def is_gone(self, kind: str) -> bool:
-        """Whether workers of the kind were there and all are gone; unknown kinds are not gone."""
-        states = [health.state for health in self._workers.values() if health.kind == kind]
-        return bool(states) and all(state == "gone" for state in states)
+        """Whether workers of the kind were there and all are gone or silent.
+
+        Unknown kinds are not gone, nor is a worker that is starting: loading a model may keep it
+        from beating.
+        """
+        known = [health for health in self._workers.values() if health.kind == kind]
+        return bool(known) and all(map(self._is_away, known))
+
+    def _is_away(self, health: Health) -> bool:
+        if health.state == "starting":
+            return False
+        silent_s = self._now() - self._heard_at[health.worker]
+        return health.state == "gone" or silent_s > SILENT_AFTER_S

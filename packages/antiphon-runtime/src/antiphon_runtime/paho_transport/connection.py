@@ -7,20 +7,19 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import paho.mqtt.client as paho
 import structlog
 from antiphon_contracts import BusError
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from antiphon_runtime.logs import crash
 from antiphon_runtime.paho_transport.options import BrokerOptions
 from antiphon_runtime.paho_transport.outbox import Item, Outbox, fail
 from antiphon_runtime.paho_transport.publish_properties import publish_properties
 from antiphon_runtime.paho_transport.refusals import LostError, OtherVersionError, refusal
+from antiphon_runtime.paho_transport.subscribing import Subscribing
 from antiphon_runtime.paho_transport.wire import CONNECT_TIMEOUT_S, RECEIVE_MAXIMUM, Wire
 from antiphon_runtime.tasks import running
 from antiphon_runtime.transport import (
@@ -38,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 V5_CONNACK_TIMEOUT_S = 2.0  # stock amqtt hangs on a v5 CONNECT with a user name
 CLOSE_FLUSH_S = 1.0
+WATCH_EVERY_S = 0.25
+# A worker that beats once a second finds a frozen broker out within 3 s. To be wrong costs a
+# reconnect and no message.
+SILENT_AFTER_S = 1.75
 STABLE_S = 2.0  # a connection that held this long did not fail because of us
 SENT_PER_TURN = 100  # a full queue must not stall the loop when the broker is back
 # After so many connections in a row that were lost before the broker acknowledged anything, what
@@ -57,7 +60,7 @@ class PahoTransport:
         self._on_state: StateListener = lambda _connected: None
         self._filters: dict[str, int] = {}
         self._outbox = Outbox(max_waiting=options.max_queued, window=RECEIVE_MAXIMUM)
-        self._subscribing: dict[int, asyncio.Future[None]] = {}
+        self._subscribing = Subscribing()
         self._connack: asyncio.Future[None] | None = None
         self._ready = asyncio.Event()
         self._lost = asyncio.Event()
@@ -166,9 +169,9 @@ class PahoTransport:
         delay_s = shortest_s
         while True:
             try:
-                await self._connect()
+                wire = await self._connect()
                 connected_at = loop.time()
-                await self._until_lost()
+                await self._until_lost(wire)
                 if loop.time() - connected_at > STABLE_S:
                     delay_s = shortest_s
             except BusError as error:
@@ -181,7 +184,7 @@ class PahoTransport:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
             delay_s = min(delay_s * 2, longest_s)
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Wire:
         self._lost = asyncio.Event()
         self._progress = False
         self._give_up_what_the_broker_hangs_up_on()
@@ -203,6 +206,7 @@ class PahoTransport:
         self._ready.set()
         self._on_state(True)  # noqa: FBT003  (the listener's only argument)
         self._send_waiting()
+        return wire
 
     def _give_up_what_the_broker_hangs_up_on(self) -> None:
         if self._fruitless >= FRUITLESS_CONNECTIONS:
@@ -242,35 +246,28 @@ class PahoTransport:
             raise LostError(msg)
 
     async def _send_subscribe(self, filters: dict[str, int]) -> None:
-        wire = self._wire
-        if wire is None:
-            return
-        wanted: list[Any] = [
-            (name, SubscribeOptions(qos=qos) if wire.v5 else qos) for name, qos in filters.items()
-        ]
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        mid = wire.subscribe(wanted)
-        if mid is None or self._lost.is_set():
-            msg = "the connection was lost while subscribing"
-            raise LostError(msg)
-        self._subscribing[mid] = done
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await done
-        except TimeoutError:
-            msg = "the broker did not answer a SUBSCRIBE"
-            raise BusError(msg) from None
-        finally:
-            self._subscribing.pop(mid, None)
+        if self._wire is not None:
+            await self._subscribing.ask(self._wire, filters, self._lost)
 
-    async def _until_lost(self) -> None:
+    async def _until_lost(self, wire: Wire) -> None:
         while not self._lost.is_set():
             try:
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(WATCH_EVERY_S):
                     await self._lost.wait()
             except TimeoutError:
-                if self._wire is not None:
-                    self._wire.keep_alive()
+                if self._is_silent(wire):
+                    wire.hang_up()
+                    self.on_loss("it no longer answers")
+                else:
+                    wire.keep_alive()
+
+    def _is_silent(self, wire: Wire) -> bool:
+        """Whether a message waits for its acknowledgement and not a byte comes."""
+        sent_at = self._outbox.oldest_sent_at()
+        if sent_at is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        return now - max(sent_at, wire.heard_at) > SILENT_AFTER_S
 
     async def _flush_before_close(self) -> None:
         unsent = self._outbox.open_futures()
@@ -284,8 +281,7 @@ class PahoTransport:
             self._wire.hang_up()
         closed = BusError("the connection to the broker was closed before it acknowledged")
         self._outbox.fail_all(closed)
-        for future in self._subscribing.values():
-            fail(future, closed)
+        self._subscribing.fail_all(closed)
 
     # Sending
 
@@ -307,7 +303,7 @@ class PahoTransport:
         if options.qos == 0:
             item.done.set_result(None)
         else:
-            self._outbox.sent(mid, item.done)
+            self._outbox.sent(mid, item.done, asyncio.get_running_loop().time())
 
     def _send_waiting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -342,8 +338,7 @@ class PahoTransport:
         lost = LostError(f"the broker at {self._options.where} closed the connection: {reason}")
         if self._connack is not None:
             fail(self._connack, lost)
-        for future in self._subscribing.values():
-            fail(future, lost)
+        self._subscribing.fail_all(lost)
         if was_ready and not self._closed:
             log.warning("broker.lost", reason=reason)
             self._on_state(False)  # noqa: FBT003  (the listener's only argument)
@@ -384,14 +379,7 @@ class PahoTransport:
 
     def on_suback(self, mid: int, reasons: list[ReasonCode]) -> None:
         """See `WireEvents`."""
-        done = self._subscribing.get(mid)
-        if done is None or done.done():
-            return
-        refused = [str(reason) for reason in reasons if reason.is_failure]
-        if refused:
-            fail(done, BusError(f"the broker refused a subscription: {refused[0]}"))
-        else:
-            done.set_result(None)
+        self._subscribing.answered(mid, reasons)
 
 
 def _no_ack() -> None:

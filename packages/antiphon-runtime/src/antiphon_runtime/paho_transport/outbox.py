@@ -30,6 +30,12 @@ class Item:
     done: asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    at: float  # on the loop's clock
+    done: asyncio.Future[None]
+
+
 class Outbox:
     """Messages that wait for the broker, and those that it has not acknowledged."""
 
@@ -37,7 +43,7 @@ class Outbox:
         self.window = window
         self._max_waiting = max_waiting
         self._waiting: deque[Item] = deque()
-        self._unacknowledged: dict[int, asyncio.Future[None]] = {}
+        self._unacknowledged: dict[int, _Sent] = {}
 
     @property
     def waiting(self) -> int:
@@ -51,7 +57,12 @@ class Outbox:
 
     def open_futures(self) -> list[asyncio.Future[None]]:
         """The futures of everything that is not done."""
-        return [item.done for item in self._waiting] + list(self._unacknowledged.values())
+        sent = [item.done for item in self._unacknowledged.values()]
+        return [item.done for item in self._waiting] + sent
+
+    def oldest_sent_at(self) -> float | None:
+        """When the oldest message that waits for its acknowledgement was sent; None without one."""
+        return next((item.at for item in self._unacknowledged.values()), None)
 
     def may_pass(self, options: PublishOptions) -> bool:
         """Whether the broker's window lets one more through."""
@@ -76,24 +87,24 @@ class Outbox:
                 return item
         return None
 
-    def sent(self, mid: int, done: asyncio.Future[None]) -> None:
+    def sent(self, mid: int, done: asyncio.Future[None], now: float) -> None:
         """Await the acknowledgement of packet `mid`."""
-        self._unacknowledged[mid] = done
+        self._unacknowledged[mid] = _Sent(now, done)
 
     def acknowledged(self, mid: int, error: BusError | None) -> None:
         """The broker answered packet `mid`."""
-        done = self._unacknowledged.pop(mid, None)
-        if done is None or done.done():
+        sent = self._unacknowledged.pop(mid, None)
+        if sent is None or sent.done.done():
             return
         if error is None:
-            done.set_result(None)
+            sent.done.set_result(None)
         else:
-            fail(done, error)
+            fail(sent.done, error)
 
     def fail_in_flight(self, error: BusError) -> None:
         """Give up what was sent and not acknowledged."""
-        for done in self._unacknowledged.values():
-            fail(done, error)
+        for sent in self._unacknowledged.values():
+            fail(sent.done, error)
         self._unacknowledged.clear()
 
     def fail_all(self, error: BusError) -> None:

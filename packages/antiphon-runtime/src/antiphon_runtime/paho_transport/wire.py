@@ -58,6 +58,7 @@ class Wire:
     Attributes:
         v5: whether it speaks MQTT 5, else 3.1.1.
         epoch: another number on every connection, and while there is none.
+        heard_at: when something last came from the broker, on the loop's clock.
     """
 
     def __init__(self, options: BrokerOptions, *, v5: bool, events: WireEvents) -> None:
@@ -66,6 +67,7 @@ class Wire:
         self._options = options
         self._events = events
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
         self._dialled = False
         self._abandoned = False
         self._in_paho = False
@@ -167,7 +169,7 @@ class Wire:
             sock.close()
 
     def keep_alive(self) -> None:
-        """Ask whether the broker is there, or give it up; to be called once a second."""
+        """Ask whether the broker is there, or give it up; to be called at least once a second."""
         self._call(self._client.loop_misc)
         self._write()
 
@@ -261,6 +263,7 @@ class Wire:
             self._loop.add_writer(sock, self._write)
 
     def _read(self, sock: socket.socket) -> None:
+        self.heard_at = self._loop.time()
         if hasattr(socket, "TCP_QUICKACK"):
             # Without it a broker that leaves Nagle on answers 44 ms late (measured).
             with suppress(OSError):

@@ -21,6 +21,7 @@ from antiphon_runtime.handlers import Handler, RawMessage, listen, listen_raw
 from antiphon_runtime.health import HealthReporter
 from antiphon_runtime.loop_monitor import LoopMonitor
 from antiphon_runtime.settings import RuntimeSettings, Settings
+from antiphon_runtime.tasks import running
 from antiphon_runtime.testing.memory_transport import MemoryBroker
 from antiphon_runtime.worker import Wiring, Worker
 
@@ -139,8 +140,8 @@ class House:
         bus.install(wiring.handlers, wiring.requests)
         async with bus.open(), wiring.lifespan(), bus.handling(drain_s=0):
             health.enter("ready")
-            health.publish()
-            yield bus
+            async with running(health=health.beat()):
+                yield bus
 
     def say(self, topic: Topic[P], data: P, **envelope: Any) -> None:
         """Publish an event from the test; see `Bus.publish` for the keywords.

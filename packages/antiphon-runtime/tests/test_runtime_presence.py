@@ -1,0 +1,71 @@
+"""Who is there: by what health says, and by its silence."""
+
+import pytest
+from antiphon_contracts import HEALTH, ContractError, Health, encode, parse
+from antiphon_runtime import Presence
+
+pytestmark = pytest.mark.unit
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def beat(presence: Presence, worker: str, state: str) -> None:
+    health = Health.model_validate({"worker": worker, "kind": "memory", "state": state})
+    presence.note(parse(encode(HEALTH.message(health, source=worker))))
+
+
+def test_a_worker_that_falls_silent_is_gone_until_it_is_heard_again() -> None:
+    clock = Clock()
+    presence = Presence(clock)
+    beat(presence, "memory-1", "ready")
+    clock.now += 2.4
+    assert not presence.is_gone("memory")
+    clock.now += 0.2
+    assert presence.is_gone("memory")
+    beat(presence, "memory-1", "degraded")
+    assert not presence.is_gone("memory")
+
+
+def test_one_of_two_that_beats_is_enough() -> None:
+    clock = Clock()
+    presence = Presence(clock)
+    beat(presence, "memory-1", "ready")
+    beat(presence, "memory-2", "gone")
+    assert not presence.is_gone("memory")
+    clock.now += 3
+    assert presence.is_gone("memory")
+
+
+def test_a_worker_that_is_starting_may_be_silent() -> None:
+    clock = Clock()
+    presence = Presence(clock)
+    beat(presence, "memory-1", "starting")
+    clock.now += 60
+    assert not presence.is_gone("memory")
+
+
+def test_our_own_absence_is_nobodys_silence() -> None:
+    clock = Clock()
+    presence = Presence(clock)
+    beat(presence, "memory-1", "ready")
+    clock.now += 60
+    presence.on_connect()
+    assert not presence.is_gone("memory")
+    clock.now += 3
+    assert presence.is_gone("memory")
+
+
+def test_unknown_kinds_are_not_gone() -> None:
+    presence = Presence()
+    assert not presence.is_gone("memory")
+    with pytest.raises(ContractError):
+        presence.note({"type": HEALTH.type})
+    beat(presence, "memory-1", "gone")
+    presence.forget("memory-1")
+    assert not presence.is_gone("memory")
+    assert presence.workers == {}
