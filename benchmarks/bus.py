@@ -22,18 +22,8 @@ from antiphon_contracts import BusError
 from antiphon_runtime.broker import embedded_broker
 from bus_stacks import CALLERS, Call
 from children import child
-from figures import (
-    RATIO,
-    Figure,
-    Report,
-    block_ratio,
-    main,
-    percentile,
-    pooled,
-    rotated,
-    say,
-    spread,
-)
+from command import Options, main, say
+from figures import RATIO, Figure, Report, block_ratio, percentile, pooled, rotated, spread
 
 IN_FLIGHT = 100
 BLOCK_TIMEOUT_S = 120.0
@@ -134,10 +124,10 @@ async def floods(ask: dict[str, Call], size: Size) -> tuple[Blocks, dict[str, in
     return rates, lost
 
 
-async def measure(quick: bool) -> Report:  # noqa: FBT001  (the benchmark's only argument)
+async def measure(options: Options) -> Report:
     """Return the comparison."""
-    size = QUICK if quick else Size()
-    report = Report("bus", quick)
+    size = QUICK if options.quick else Size()
+    report = Report("bus", options.quick)
     say("bus: one call at a time, and 100, on a broker that sends at once")
     async with callers(["antiphon", "aiomqtt", "gmqtt"], nodelay=True) as ask:
         at_once = await interleaved(ask, size.blocks, size.calls)

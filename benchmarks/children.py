@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from antiphon.house import House
+
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 120.0
 LINE_LIMIT_BYTES = 16 * 1024 * 1024
 
 
@@ -77,6 +80,15 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def all_ready(house: House) -> None:
+    """Return when every worker of a house is ready.
+
+    Raises:
+        ConfigError: one is not in time; the text names it.
+    """
+    await house.watch.all_ready(READY_TIMEOUT_S)
 
 
 async def orders() -> AsyncIterator[dict[str, Any]]:

@@ -1,15 +1,10 @@
-"""What a benchmark reports: figures with targets, as JSON; and the statistics behind them."""
+"""What a benchmark reports: figures with goals, as JSON; and the statistics behind them."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import math
 import statistics
-import sys
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -25,22 +20,22 @@ class Figure:
         name: unique within its benchmark.
         value: the value.
         unit: `x` for a ratio of two things measured in the same run, else e.g. `ms`.
-        target: what it must reach; None is for information only.
+        goal: what it must reach; None is for information only.
         better: the good direction.
     """
 
     name: str
     value: float
     unit: str
-    target: float | None = None
+    goal: float | None = None
     better: Better = "lower"
 
     @property
-    def ok(self) -> bool | None:
-        """Whether the target is reached; None if there is none."""
-        if self.target is None:
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None if there is none."""
+        if self.goal is None:
             return None
-        return self.value <= self.target if self.better == "lower" else self.value >= self.target
+        return self.value <= self.goal if self.better == "lower" else self.value >= self.goal
 
     @property
     def is_ratio(self) -> bool:
@@ -49,7 +44,12 @@ class Figure:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the report."""
-        return {**asdict(self), "value": round(self.value, 4), "ok": self.ok}
+        return {**asdict(self), "value": round(self.value, 4), "met": self.met}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Figure:
+        """Return what `as_json` was made of, but for the digits that it drops."""
+        return cls(**{name: value for name, value in found.items() if name != "met"})
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Report:
 
     Attributes:
         benchmark: its name.
-        quick: whether the form was too short for its figures to mean anything.
+        quick: whether it was too short for its figures to mean anything.
         figures: the results.
         details: whatever explains them.
     """
@@ -76,6 +76,20 @@ class Report:
             "figures": [figure.as_json() for figure in self.figures],
             "details": self.details,
         }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Report:
+        """Return what `as_json` was made of.
+
+        Raises:
+            KeyError: that is no report.
+        """
+        return cls(
+            found["benchmark"],
+            found["quick"],
+            [Figure.from_json(figure) for figure in found["figures"]],
+            found["details"],
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the percentiles that the reports show."""
+    """Return the percentiles that the reports show.
+
+    Raises:
+        ValueError: there are no values.
+    """
     return Spread(statistics.median(values), percentile(values, 0.9), percentile(values, 0.99))
 
 
@@ -129,17 +147,3 @@ def rotated(names: Sequence[str], by: int) -> list[str]:
     """Return the names, begun at another one each time, so that none always comes first."""
     start = by % len(names)
     return [*names[start:], *names[:start]]
-
-
-def say(text: str) -> None:
-    """Tell the person who waits how far it is; standard output carries the report alone."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-def main(name: str, measure: Callable[[bool], Coroutine[Any, Any, Report]]) -> None:
-    """Run one benchmark as a programme: its report goes to standard output as one JSON object."""
-    parser = argparse.ArgumentParser(prog=name)
-    parser.add_argument("--quick", action="store_true", help="only show that it runs (seconds)")
-    quick: bool = parser.parse_args().quick
-
-    print(json.dumps(asyncio.run(measure(quick)).as_json()))

@@ -29,9 +29,12 @@ from antiphon_stt import Hints, SttSettings
 from antiphon_stt.engine import faster_whisper
 from antiphon_tts.engine import piper
 from antiphon_tts.settings import TtsSettings
-from figures import RATIO, Figure, Report, main, percentile, pooled, rotated, say, spread
+from command import Options, main, say
+from figures import RATIO, Figure, Report, block_ratio, percentile, pooled, rotated, spread
 
 TICK_S = 0.005
+BLOCKS, BLOCK_S = 6, 2.5
+QUICK_BLOCKS, QUICK_BLOCK_S = 1, 0.3
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it sleeps in the warm sun."
 MANY_SENTENCES = [f"{SENTENCE} This is note number {number}." for number in range(32)]
 
@@ -218,12 +221,9 @@ async def compare(name: str, blocks: int, block_s: float) -> tuple[dict[str, Any
     }
     spreads = {situation: spread(pooled(found)) for situation, found in lags.items()}
     details = {situation: found.as_json() for situation, found in spreads.items()}
-    p50_ratio = statistics.median(
-        statistics.median(within) / statistics.median(idle)
-        for within, idle in zip(lags["within"], lags["idle"], strict=True)
-    )
-    return {**details, "pieces_of_work": pieces}, [
-        Figure(f"{name}: p50 to idle", p50_ratio, RATIO, 3.0),
+    counts = {"ticks": {situation: len(pooled(found)) for situation, found in lags.items()}}
+    return {**details, **counts, "pieces_of_work": pieces}, [
+        Figure(f"{name}: p50 to idle", block_ratio(lags["within"], lags["idle"]), RATIO, 3.0),
         Figure(
             f"{name}: p99 over the same work elsewhere",
             p99["within"] - p99["elsewhere"],
@@ -233,11 +233,12 @@ async def compare(name: str, blocks: int, block_s: float) -> tuple[dict[str, Any
     ]
 
 
-async def measure(quick: bool) -> Report:  # noqa: FBT001  (the benchmark's only argument)
-    """Return the lags of every worker's loop."""
-    report = Report("loop_lag", quick)
-    for name in ("memory",) if quick else ENGINES:
-        details, figures = await compare(name, *((1, 0.5) if quick else (7, 3.0)))
+async def measure(options: Options) -> Report:
+    """Return the lags of the workers' loops."""
+    report = Report("loop_lag", options.quick)
+    blocks, block_s = (QUICK_BLOCKS, QUICK_BLOCK_S) if options.quick else (BLOCKS, BLOCK_S)
+    for name in options.parts:
+        details, figures = await compare(name, blocks, block_s)
         report.details[name] = details
         report.figures += figures
     return report
@@ -248,4 +249,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] in ENGINES:
         asyncio.run(watched(sys.argv[1]))
     else:
-        main("loop_lag", measure)
+        main("loop_lag", measure, list(ENGINES))

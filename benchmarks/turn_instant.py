@@ -28,10 +28,10 @@ from antiphon_contracts import (
 )
 from antiphon_runtime import Bus, RuntimeSettings, listen, load_settings
 from antiphon_runtime.testing.openai_server import OpenAiServer, Recorded, Text
-from children import Child, child
-from figures import Figure, Report, pooled, rotated, say, spread
+from children import Child, all_ready, child
+from command import say
+from figures import Figure, Report, pooled, rotated, spread
 
-READY_TIMEOUT_S = 90.0
 TURN_TIMEOUT_S = 20.0
 MEMORIES = 50
 WARM_UP_TURNS = 5
@@ -115,7 +115,7 @@ async def house(
             parts = [part for part in PARTS if part.kind in kinds]
             told = {"ANTIPHON_LLM_BASE_URL": base_url, **variables}
             async with keep_house(settings, parts=parts, variables=told) as found:
-                await found.watch.all_ready(READY_TIMEOUT_S)
+                await all_ready(found)
                 async with Asker(client_bus(settings)).asking() as asker:
                     yield asker
 
@@ -133,8 +133,8 @@ async def _ask_bare(bare: Child, base_url: str) -> float:
     return float(answered["ms"])
 
 
-async def measure(report: Report, turns: int) -> None:
-    """Add what the house takes for a turn; quick reports leave memory out."""
+async def measure(report: Report, turns: int, *, with_memory: bool) -> None:
+    """Add what the house takes for a turn, if wanted also with retrieval from memory."""
     say("turn: stt/final to first tts/say, with an instant language model")
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(OpenAiServer(_reply))
@@ -145,11 +145,11 @@ async def measure(report: Report, turns: int) -> None:
             "plain": plain.turn,
             "chat client alone": partial(_ask_bare, bare, url),
         }
-        if not report.quick:
+        if with_memory:
             parts = ("router", "llm", "memory")
-            with_memory = await stack.enter_async_context(house(parts, {}, url))
-            await with_memory.remember()
-            ask["with memory"] = with_memory.turn
+            remembering = await stack.enter_async_context(house(parts, {}, url))
+            await remembering.remember()
+            ask["with memory"] = remembering.turn
         times: dict[str, list[list[float]]] = {name: [] for name in ask}
         for turn in ask.values():
             for _ in range(WARM_UP_TURNS):
@@ -163,4 +163,5 @@ async def measure(report: Report, turns: int) -> None:
         report.figures.append(
             Figure("instant model, with memory: p50", spreads["with memory"].p50, "ms", 25.0)
         )
+    report.details["instant_turns"] = {name: len(pooled(blocks)) for name, blocks in times.items()}
     report.details["instant_ms"] = {name: found.as_json() for name, found in spreads.items()}

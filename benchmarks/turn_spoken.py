@@ -23,7 +23,8 @@ from antiphon_contracts import Route
 from antiphon_router.clauses import ClauseChunker, speakable
 from antiphon_runtime import RuntimeSettings, load_settings
 from children import Child, child
-from figures import RATIO, Figure, Report, percentile, say, spread
+from command import say
+from figures import RATIO, Figure, Report, block_ratio, percentile, rotated, spread
 
 QUESTIONS: dict[Route, tuple[str, ...]] = {
     "fast": ("What time is it?", "What is twelve times seven?"),
@@ -111,12 +112,20 @@ async def compare(turns: int) -> dict[Route, Times]:
             for texts in QUESTIONS.values()
             for text in texts
         }
-        for number in range(-1, turns):
+        answers = {}
+        for route, texts in QUESTIONS.items():
+            for text in texts:  # which also warms up
+                asked = await house_turn(asker, recordings[text], route, Times())
+                answers[text] = asked.answer.answer
+                await bare_turn(alone, recordings[text], route, answers[text], Times())
+        for number in range(turns):
             for route, texts in QUESTIONS.items():
-                times = found[route] if number >= 0 else Times()  # the first round warms up
-                recording = recordings[texts[number % len(texts)]]
-                asked = await house_turn(asker, recording, route, times)
-                await bare_turn(alone, recording, route, asked.answer.answer, times)
+                text, times = texts[number // 2 % len(texts)], found[route]
+                for who in rotated(("house", "bare"), number):
+                    if who == "house":
+                        await house_turn(asker, recordings[text], route, times)
+                    else:
+                        await bare_turn(alone, recordings[text], route, answers[text], times)
     return found
 
 
@@ -125,9 +134,9 @@ async def measure(report: Report, turns: int) -> None:
     say(f"turn: {turns} spoken turns on each path, on real models")
     p90 = partial(percentile, share=0.9)
     for route, times in (await compare(turns)).items():
-        at_p50 = statistics.median(times.house) / statistics.median(times.bare)
+        pairs = block_ratio([[ms] for ms in times.house], [[ms] for ms in times.bare])
         report.figures += [
-            Figure(f"spoken, {route}: p50 to bare stages", at_p50, RATIO, 1.2),
+            Figure(f"spoken, {route}: p50 to bare stages", pairs, RATIO, 1.2),
             Figure(
                 f"spoken, {route}: p90 to bare stages", p90(times.house) / p90(times.bare), RATIO
             ),
@@ -135,6 +144,7 @@ async def measure(report: Report, turns: int) -> None:
             Figure(f"spoken, {route}: p90", spread(times.house).p90, "ms"),
         ]
         report.details[f"spoken_{route}_ms"] = {
+            "turns": len(times.house),
             "house": spread(times.house).as_json(),
             "bare": spread(times.bare).as_json(),
             "stages": {name: round(statistics.median(ms), 1) for name, ms in times.stages.items()},
