@@ -46,11 +46,11 @@ def goal_of(figure: Figure) -> str:
 
 def show(report: Report) -> None:
     """Print a report's figures, each with its goal and whether it is met."""
-    title = f"{report.benchmark}{': quick, its figures mean nothing' if report.quick else ''}"
-    table = Table("figure", "value", "goal", "met", title=title, title_justify="left")
+    table = Table("figure", "value", "goal", "met")
     for figure in report.figures:
         value = f"{figure.value:.4g} {figure.unit}"
         table.add_row(figure.name, value, goal_of(figure), MARKS[figure.met])
+    print(f"{report.benchmark}{': quick, its figures mean nothing' if report.quick else ''}")
     Console().print(table)
 
 

@@ -168,12 +168,12 @@ def pss_mb(pid: int) -> float:
 def name_of(command: Iterable[str]) -> str:
     """Return what a process of the stack is called: `stt`, `broker`, `up`."""
     words = list(command)
+    if any("mosquitto" in word or "amqtt" in word for word in words):
+        return "broker"
     module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
     if module == "antiphon":
         return "up"
-    if module.startswith("antiphon_"):
-        return module.removeprefix("antiphon_")
-    return "broker" if any("mosquitto" in word or "amqtt" in word for word in words) else "other"
+    return module.removeprefix("antiphon_") if module.startswith("antiphon_") else "other"
 
 
 def memory_of(pid: int) -> dict[str, float]:
