@@ -42,7 +42,7 @@ class Size:
         flood_calls: in a block, 100 at a time.
     """
 
-    blocks: int = 7
+    blocks: int = 5
     calls: int = 500
     stock_calls: int = 30
     flood_calls: int = 4_000

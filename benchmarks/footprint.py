@@ -36,7 +36,7 @@ from command import Options, main, say
 from figures import Figure, Report, spread
 from pydantic import SecretStr
 
-STARTS = 5
+STARTS = 3
 WRITTEN = "What is twelve times seven?"
 SPOKEN = "Who wrote Hamlet?"
 STOP_TIMEOUT_S = 20.0

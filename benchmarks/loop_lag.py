@@ -33,7 +33,7 @@ from command import Options, main, say
 from figures import RATIO, Figure, Report, block_ratio, percentile, pooled, rotated, spread
 
 TICK_S = 0.005
-BLOCKS, BLOCK_S = 6, 2.5
+BLOCKS, BLOCK_S = 5, 2.5
 QUICK_BLOCKS, QUICK_BLOCK_S = 1, 0.3
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it sleeps in the warm sun."
 MANY_SENTENCES = [f"{SENTENCE} This is note number {number}." for number in range(32)]

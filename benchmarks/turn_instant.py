@@ -30,12 +30,13 @@ from antiphon_runtime import Bus, RuntimeSettings, listen, load_settings
 from antiphon_runtime.testing.openai_server import OpenAiServer, Recorded, Text
 from children import Child, all_ready, child
 from command import say
-from figures import Figure, Report, pooled, rotated, spread
+from figures import RATIO, Figure, Report, block_ratio, pooled, rotated, spread
 
 TURN_TIMEOUT_S = 20.0
 MEMORIES = 50
 WARM_UP_TURNS = 5
 BLOCK = 50
+BARE = "chat client alone"
 
 
 class Asker:
@@ -143,7 +144,7 @@ async def measure(report: Report, turns: int, *, with_memory: bool) -> None:
         bare = await stack.enter_async_context(child("bare_stages.py", "chat", config={}))
         ask: dict[str, Callable[[], Awaitable[float]]] = {
             "plain": plain.turn,
-            "chat client alone": partial(_ask_bare, bare, url),
+            BARE: partial(_ask_bare, bare, url),
         }
         if with_memory:
             parts = ("router", "llm", "memory")
@@ -158,10 +159,16 @@ async def measure(report: Report, turns: int, *, with_memory: bool) -> None:
             for name in rotated(list(ask), number):
                 times[name].append([await ask[name]() for _ in range(min(turns, BLOCK))])
     spreads = {name: spread(pooled(blocks)) for name, blocks in times.items()}
-    report.figures.append(Figure("instant model: p50", spreads["plain"].p50, "ms", 5.0))
-    if "with memory" in spreads:
-        report.figures.append(
-            Figure("instant model, with memory: p50", spreads["with memory"].p50, "ms", 25.0)
-        )
+    goals_ms = {
+        "plain": ("instant model", 5.0),
+        "with memory": ("instant model, with memory", 25.0),
+    }
+    for name, (label, goal_ms) in goals_ms.items():
+        if name in times:
+            ratio = block_ratio(times[name], times[BARE])
+            report.figures += [
+                Figure(f"{label}: p50", spreads[name].p50, "ms", goal_ms),
+                Figure(f"{label}: p50 to the chat client alone", ratio, RATIO),
+            ]
     report.details["instant_turns"] = {name: len(pooled(blocks)) for name, blocks in times.items()}
     report.details["instant_ms"] = {name: found.as_json() for name, found in spreads.items()}

@@ -57,7 +57,10 @@ def test_the_bus_loses_no_call_and_every_client_is_measured() -> None:
 
 def test_a_turn_with_an_instant_language_model_is_measured_beside_the_bare_client() -> None:
     report = report_of("turn", "--only", "instant")
-    assert {figure.name: figure.goal for figure in report.figures} == {"instant model: p50": 5.0}
+    assert {figure.name: figure.goal for figure in report.figures} == {
+        "instant model: p50": 5.0,
+        "instant model: p50 to the chat client alone": None,
+    }
     assert report.details["instant_turns"] == {"plain": 10, "chat client alone": 10}
     assert all(set(ms) == {"p50", "p90", "p99"} for ms in report.details["instant_ms"].values())
 
