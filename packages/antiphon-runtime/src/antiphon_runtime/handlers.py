@@ -140,11 +140,13 @@ class Lane:
         self._post_reply = post_reply
         self._seen = SeenIds()
         self._items: deque[_Admitted] = deque()
-        self._wakeup = asyncio.Event()
+        # One permit for each item: a message wakes one consumer, not all that are idle.
+        self._permits = asyncio.Semaphore(0)
+        self._running = asyncio.Event()
+        self._running.set()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._active = 0
-        self._paused = False
 
     @property
     def depth(self) -> int:
@@ -174,11 +176,13 @@ class Lane:
             message, ttl_s = RawMessage(slots, delivery.payload), None
         if delivery.expiry_s is not None:
             ttl_s = min(ttl_s or delivery.expiry_s, delivery.expiry_s)
-        if len(self._items) >= self.handler.queue_limit and not self._make_room(message):
-            return
         deadline = None if ttl_s is None else asyncio.get_running_loop().time() + ttl_s
-        self._items.append(_Admitted(message, deadline))
-        self._wakeup.set()
+        admitted = _Admitted(message, deadline)
+        if len(self._items) < self.handler.queue_limit:
+            self._items.append(admitted)
+            self._permits.release()
+        else:
+            self._overflow(admitted)
 
     def _decode(self, topic: Topic[Payload], payload: bytes) -> Message[Payload]:
         raw = parse(payload)
@@ -212,28 +216,25 @@ class Lane:
             self._post_reply(topic.reply, known)
         return False
 
-    def _make_room(self, message: Message[Payload] | RawMessage) -> bool:
+    def _overflow(self, admitted: _Admitted) -> None:
         self._counters["overflow"] += 1
         if self.handler.overflow == "drop_oldest":
             self._items.popleft()
-            return True
-        topic = self.handler.topic
+            self._items.append(admitted)
+            return
+        topic, message = self.handler.topic, admitted.message
         if isinstance(message, Message) and isinstance(topic, RequestTopic):
             self._store.abandon(message.id)
             refusal = Refusal(code="busy", detail=f"{topic.receiver} has too much to do")
             self._refuse(topic, refusal, message.id, message.turn_id)
         log.warning("message.overflow", topic=topic.pattern)
-        return False
 
     # In the consumers
 
     async def consume(self) -> None:
         """Handle what comes, for ever."""
         while True:
-            while self._paused or not self._items:
-                self._wakeup.clear()
-                await self._wakeup.wait()
-            item = self._items.popleft()
+            item = await self._next()
             self._active += 1
             self._quiet.clear()
             try:
@@ -243,14 +244,21 @@ class Lane:
                 if not self._active:
                     self._quiet.set()
 
+    async def _next(self) -> _Admitted:
+        while True:
+            await self._running.wait()
+            await self._permits.acquire()
+            if self._running.is_set():
+                return self._items.popleft()
+            self._permits.release()
+
     def pause(self) -> None:
         """Take nothing more from the queue."""
-        self._paused = True
+        self._running.clear()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._paused = False
-        self._wakeup.set()
+        self._running.set()
 
     async def idle(self) -> None:
         """Return when nothing is being handled."""
