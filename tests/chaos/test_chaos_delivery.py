@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -160,3 +161,46 @@ async def test_a_long_run_leaves_nothing_behind(
     assert load.outcomes == {"answered": total}
     assert pending == 0
     assert grown_mb <= 1 + total / 100_000
+
+
+async def test_frozen_processes_are_noticed(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale
+) -> None:
+    times = scale(10)
+    frozen_workers_s, frozen_brokers_s = [], []
+    async with counting_worker(broker.address, tmp_path) as worker, asker(broker.address) as bus:
+        await answers(Load(bus, 1))
+        for _ in range(times):
+            with frozen(worker.pid):
+                frozen_workers_s.append(await seconds_until(lambda: bus.presence.is_gone("memory")))
+            await seconds_until(lambda: not bus.presence.is_gone("memory"))
+            with frozen(broker.pid):
+                asking = asyncio.ensure_future(Load(bus, 1, at_once=1).run())
+                frozen_brokers_s.append(await seconds_until(lambda: not bus.connected))
+            await asking
+    noticed_s = sorted(frozen_workers_s + frozen_brokers_s)
+    p95_s = noticed_s[math.ceil(0.95 * len(noticed_s)) - 1]
+    scale.record(
+        f"broker and worker frozen {times} times each",
+        f"noticed after {statistics.median(noticed_s):.1f} s (median), {p95_s:.1f} s (p95)",
+    )
+    assert p95_s <= 3
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    process = psutil.Process(pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+async def seconds_until(condition: Callable[[], bool]) -> float:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110  (nothing tells of it)
+            await asyncio.sleep(0.02)
+    return loop.time() - begun
