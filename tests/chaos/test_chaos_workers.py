@@ -1,0 +1,238 @@
+"""Real workers killed, fed nonsense and asked by a hundred at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import orjson
+import psutil
+import pytest
+from antiphon_contracts import (
+    ANSWER,
+    MEMORY_QUERY,
+    MEMORY_REMEMBER,
+    MemoryQuery,
+    MemoryRemember,
+    RawTopic,
+    RequestTopic,
+    Topic,
+    WorkerGone,
+    new_id,
+)
+from antiphon_contracts import topics as contract
+from antiphon_runtime import Bus, PublishOptions, RawMessage, listen_raw
+from antiphon_runtime.broker import EmbeddedBroker, embedded_broker
+from chaos import (
+    WAIT_S,
+    Scale,
+    WorkerProcess,
+    environment_of,
+    transport_to,
+    worker_process,
+)
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    async with embedded_broker(tmp_path / "broker", kind="mosquitto", persistence=False) as broker:
+        yield broker
+
+
+@asynccontextmanager
+async def workers(
+    broker: EmbeddedBroker, folder: Path, *names: str
+) -> AsyncIterator[dict[str, WorkerProcess]]:
+    """Run real workers by module name, none of which needs a model."""
+    environment = environment_of(
+        broker.address,
+        ANTIPHON_DATA_DIR=str(folder / "data"),
+        ANTIPHON_MODELS_DIR=str(folder / "no models"),
+        ANTIPHON_ROUTER_USE_RAG="false",
+    )
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(
+                worker_process(name, folder / f"{name}.log", environment)
+            )
+            for name in names
+        }
+
+
+@asynccontextmanager
+async def a_bus(broker: EmbeddedBroker) -> AsyncIterator[Bus]:
+    bus = Bus(transport_to(broker.address, "person"), source="person")
+    requests: list[RequestTopic[Any, Any]] = [MEMORY_QUERY, MEMORY_REMEMBER]
+    bus.install(requests=requests)
+    async with bus.open(), bus.handling(drain_s=0):
+        await bus.wait_connected(WAIT_S)
+        yield bus
+
+
+async def remember(bus: Bus, text: str) -> None:
+    """Ask until it is done, with the same id each time, as whoever is told "gone" may."""
+    message_id = new_id()
+    while True:
+        try:
+            await bus.request(
+                MEMORY_REMEMBER, MemoryRemember(text=text), timeout_s=60, message_id=message_id
+            )
+        except WorkerGone:
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def test_memory_is_killed_while_it_is_told_things(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale
+) -> None:
+    total, kills = scale(3_000), scale(30)
+    numbers = iter(range(total))
+    done = 0
+
+    async def tell(bus: Bus) -> None:
+        nonlocal done
+        for number in numbers:
+            await remember(bus, f"Box {number} holds {number * 7} screws.")
+            done += 1
+
+    async def kill(memory: WorkerProcess) -> None:
+        for number in range(kills):
+            while done < (number + 1) * total // (kills + 1):  # noqa: ASYNC110  (nothing tells)
+                await asyncio.sleep(0.005)
+            await memory.kill()
+            await memory.start()
+
+    async with workers(broker, tmp_path, "antiphon_memory") as running, a_bus(broker) as bus:
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(tell(bus), name=f"teller:{number}")
+            group.create_task(kill(running["antiphon_memory"]), name="killer")
+        await running["antiphon_memory"].stop()
+    with closing(sqlite3.connect(tmp_path / "data" / "memory.sqlite")) as connection:
+        [(rows, texts)] = connection.execute("SELECT count(*), count(DISTINCT text) FROM memories")
+    scale.record(f"memory killed {kills} times under {total} things to remember", f"{rows} rows")
+    assert rows == texts == total
+
+
+# Nonsense
+
+
+def nonsense(count: int, seed_number: int = 7) -> list[tuple[str, bytes]]:
+    """Return topics and payloads: bytes, JSON of any shape, envelopes that are nearly right."""
+    found: list[tuple[str, bytes]] = []
+    json_values = st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=8,
+    )
+    topics = [topic for topic in contract.all_topics().values() if topic is not contract.CONTROL]
+
+    def envelopes(topic: RawTopic) -> st.SearchStrategy[bytes]:
+        kind = topic.type if isinstance(topic, Topic) else "ask/1"
+        fields = list(topic.model.model_fields) if isinstance(topic, Topic) else ["text"]
+        envelope = st.fixed_dictionaries(
+            {"id": st.text(max_size=40) | json_values, "type": st.just(kind) | st.text()},
+            optional={
+                "data": json_values | st.dictionaries(st.sampled_from(fields), json_values),
+                "ttl_s": json_values,
+                "site_id": json_values,
+                "turn_id": json_values,
+                "correlation_id": json_values,
+                "ts": json_values,
+            },
+        )
+        return (envelope | json_values).map(orjson.dumps)
+
+    def path(topic: RawTopic) -> str:
+        return topic.at(**dict.fromkeys(topic.slots, "nonsense"))
+
+    messages = st.sampled_from(topics).flatmap(
+        lambda topic: st.tuples(st.just(path(topic)), st.binary(max_size=500) | envelopes(topic))
+    )
+
+    @seed(seed_number)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(messages)
+    def collect(message: tuple[str, bytes]) -> None:
+        found.append(message)
+
+    collect()
+    return found
+
+
+async def test_nonsense_kills_nobody(broker: EmbeddedBroker, tmp_path: Path, scale: Scale) -> None:
+    names = ("antiphon_memory", "antiphon_router", "antiphon_tools")
+    bad = await asyncio.to_thread(nonsense, scale(10_000))
+    answered = 0
+    async with workers(broker, tmp_path, *names) as running, a_bus(broker) as bus:
+        await remember(bus, "My bicycle is red.")
+        for number, (path, payload) in enumerate(bad):
+            bus._transport.publish(f"antiphon/{path}", payload, PublishOptions(qos=1))
+            if number % 20 == 0:
+                found = await bus.request(
+                    MEMORY_QUERY, MemoryQuery(text="bicycle"), timeout_s=WAIT_S
+                )
+                answered += "My bicycle is red." in [one.text for one in found.results]
+        alive = [psutil.pid_exists(worker.pid) for worker in running.values()]
+        codes = [await worker.stop() for worker in running.values()]
+    asked = len(range(0, len(bad), 20))
+    scale.record(
+        f"{len(bad)} messages of nonsense", f"{answered} of {asked} good requests answered"
+    )
+    assert alive == [True] * len(names)
+    assert codes == [0] * len(names)
+    assert answered == asked
+
+
+# Many at once
+
+
+async def test_a_hundred_people_ask_at_once(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale
+) -> None:
+    heard: dict[str, bytes] = {}
+
+    async def on_answer(message: RawMessage) -> None:
+        heard[message.slots["site"]] = message.payload
+
+    async with workers(broker, tmp_path, "antiphon_router", "antiphon_tools"), a_bus(broker) as bus:
+        ear = Bus(transport_to(broker.address, "ear"), source="ear")
+        ear.install([listen_raw(ANSWER, on_answer, queue_limit=1_000)])
+        async with ear.open(), ear.handling(drain_s=0):
+            await ear.wait_connected(WAIT_S)
+            await one_answer(bus, heard)
+            for number in range(100):
+                question = orjson.dumps({"text": f"what is {number} times 7", "speak": False})
+                bus.publish_raw(contract.ASK_SITE, question, site=f"room-{number}")
+            async with asyncio.timeout(WAIT_S):
+                while len(heard) < 101:  # noqa: ASYNC110  (counted here)
+                    await asyncio.sleep(0.01)
+    right = sum(
+        f"{number * 7}" in str(orjson.loads(heard[f"room-{number}"])["answer"])
+        for number in range(100)
+    )
+    scale.record("100 questions at once from 100 sites", f"{right} answered rightly")
+    assert right >= 95, heard
+
+
+async def one_answer(bus: Bus, heard: dict[str, bytes]) -> None:
+    """Ask until the router is there."""
+    async with asyncio.timeout(WAIT_S):
+        while "first" not in heard:
+            bus.publish_raw(contract.ASK_SITE, b'{"text": "what time is it"}', site="first")
+            await asyncio.sleep(0.2)
