@@ -204,3 +204,20 @@ async def seconds_until(condition: Callable[[], bool]) -> float:
         while not condition():  # noqa: ASYNC110  (nothing tells of it)
             await asyncio.sleep(0.02)
     return loop.time() - begun
+
+
+async def test_a_member_of_a_group_dies_for_good(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale
+) -> None:
+    async with (
+        counting_worker(broker.address, tmp_path, "memory-1", ANTIPHON_GROUP="memory"),
+        counting_worker(broker.address, tmp_path, "memory-2", ANTIPHON_GROUP="memory") as dying,
+        asker(broker.address) as bus,
+    ):
+        await Load(bus, 50).run()
+        load = Load(bus, scale(3_000))
+        await under_load(load, 1, dying.kill)
+        pending = bus.pending_requests
+    scale.record(f"one of a group of two dies for good, {load.total} requests", f"{load.outcomes}")
+    assert load.outcomes == {"answered": load.total}
+    assert load.wrong == pending == 0

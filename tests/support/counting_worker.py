@@ -31,7 +31,7 @@ def build(worker: Worker[CountingSettings]) -> Wiring:
         found = MemoryResult(id=message.id, text="counted", source="ledger", score=1.0, ts=0.0)
         return MemoryResults(results=(found,))
 
-    return Wiring([serve(MEMORY_QUERY, on_query, concurrency=8, queue_limit=2_000)])
+    return Wiring([serve(MEMORY_QUERY, on_query, concurrency=8, queue_limit=2_000, shared=True)])
 
 
 if __name__ == "__main__":

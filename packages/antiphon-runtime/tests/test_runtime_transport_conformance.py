@@ -11,7 +11,7 @@ from antiphon_contracts import MAX_MESSAGE_BYTES, BusError, new_id
 from antiphon_runtime import BrokerOptions, Delivery, PahoTransport, PublishOptions, Will
 from antiphon_runtime.broker import BrokerAddress
 from antiphon_runtime.testing import MemoryBroker, MemoryTransport, TcpProxy
-from antiphon_runtime.transport import Transport
+from antiphon_runtime.transport import Transport, shared_filter
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -413,6 +413,23 @@ async def test_waiting_for_a_broker_that_is_away_ends_with_a_sentence(place: Pla
     async with transport.open(inbox.on_delivery, inbox.on_state):
         with pytest.raises(BusError, match="broker"):
             await transport.wait_connected(0.2)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [PLACES["memory"], PLACES["mosquitto-5"], PLACES["mosquitto-3.1.1"]],
+    indirect=True,
+)
+async def test_members_of_a_group_take_turns(place: Place, topic: str) -> None:
+    one, other, sender = (place.transport() for _ in range(3))
+    ours = {shared_filter("group", topic): 1}
+    sent = [b"%d" % number for number in range(20)]
+    async with opened(one, ours) as at_one, opened(other, ours) as at_other, opened(sender):
+        for payload in sent:
+            sender.publish(topic, payload, QOS1)
+        await at_one.until(lambda: len(at_one.payloads) == 10)
+        await at_other.until(lambda: len(at_other.payloads) == 10)
+    assert sorted(at_one.payloads + at_other.payloads) == sorted(sent)
 
 
 @pytest.mark.parametrize("place", [PLACES["amqtt-auto"]], indirect=True)

@@ -42,7 +42,7 @@ def wire(
     service = make_service(settings, transcriber, open_gate, partial(_announce, worker.bus))
     worker.health.engine = transcriber.name
     capacity = service.capacity + _SPARE_HANDLERS
-    handler = listen_raw(AUDIO_UTTERANCE, service.on_utterance, concurrency=capacity)
+    handler = listen_raw(AUDIO_UTTERANCE, service.on_utterance, concurrency=capacity, shared=True)
     return Wiring([handler], lifespan=service.lifespan)
 
 

@@ -37,7 +37,7 @@ from antiphon_runtime.handlers import Handler, Lane
 from antiphon_runtime.presence import Presence
 from antiphon_runtime.replies import Pending, PendingReplies, ReplyStore
 from antiphon_runtime.tasks import running
-from antiphon_runtime.transport import Delivery, PublishOptions, Transport
+from antiphon_runtime.transport import Delivery, PublishOptions, Transport, shared_filter
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R", bound=Payload)
@@ -52,13 +52,17 @@ class Bus:
         transport: the connection; it lives as long as the bus is open.
         source: this worker's id, e.g. `stt-1`.
         base: first level(s) of every topic; may be empty.
+        group: whose members take turns at the messages of shared handlers; empty is alone.
     """
 
-    def __init__(self, transport: Transport, *, source: str, base: str = "antiphon") -> None:
+    def __init__(
+        self, transport: Transport, *, source: str, base: str = "antiphon", group: str = ""
+    ) -> None:
         self.source = source
         self.counters: Counter[str] = Counter()
         self.presence = Presence()
         self._transport = transport
+        self._group = group
         self._prefix = f"{base}/" if base else ""
         self._lanes: dict[str, Lane] = {}
         self._wildcard_lanes: list[Lane] = []
@@ -100,7 +104,8 @@ class Bus:
         self._lanes[name] = lane
         if handler.topic.slots:
             self._wildcard_lanes.append(lane)
-        self._filters[name] = handler.topic.qos
+        shared = self._group and handler.shared
+        self._filters[shared_filter(self._group, name) if shared else name] = handler.topic.qos
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Bus]:

@@ -70,6 +70,7 @@ class Handler:
         concurrency: how many messages are handled at once; 1 keeps their order.
         queue_limit: how many may wait.
         overflow: a full queue refuses the newest (requests are told "busy") or drops the oldest.
+        shared: whether the members of a group take turns at the messages.
     """
 
     topic: RawTopic
@@ -77,6 +78,7 @@ class Handler:
     concurrency: int = 1
     queue_limit: int = 64
     overflow: Overflow = "refuse"
+    shared: bool = False
 
 
 def serve(
@@ -85,12 +87,15 @@ def serve(
     *,
     concurrency: int = 1,
     queue_limit: int = 64,
+    shared: bool = False,
 ) -> Handler:
     """Answer requests: what `call` returns is the reply, what it raises is a refusal.
 
-    A repeated request is answered from the store, or joined while it is carried out.
+    A repeated request is answered from the store, or joined while it is carried out. `shared` is
+    for what may be carried out twice: each member of a group has a store of its own, and a repeated
+    request may reach another one.
     """
-    return Handler(topic, call, concurrency, queue_limit)
+    return Handler(topic, call, concurrency, queue_limit, shared=shared)
 
 
 def listen(
@@ -111,9 +116,10 @@ def listen_raw(
     concurrency: int = 1,
     queue_limit: int = 64,
     overflow: Overflow = "refuse",
+    shared: bool = False,
 ) -> Handler:
     """Take bytes without an envelope."""
-    return Handler(topic, call, concurrency, queue_limit, overflow)
+    return Handler(topic, call, concurrency, queue_limit, overflow, shared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,7 +132,9 @@ class _ResendTimer:
         self._handle.cancel()
 
     def _call_later(self) -> asyncio.TimerHandle:
-        due = self._loop.time() + self._interval_s
+        # Jitter: requests of one moment must not meet the same absent member of a group again.
+        pause_s = self._interval_s * random.uniform(0.8, 1.2)  # noqa: S311  (jitter)
+        due = self._loop.time() + pause_s
         if due < self._deadline:
             return self._loop.call_at(due, self._again)
         return self._loop.call_at(self._deadline, self._give_up)

@@ -133,6 +133,11 @@ class RuntimeSettings(Settings):
         pattern=r"^[A-Za-z0-9_.-]{0,64}$",
         description="This worker's id; empty is its kind and 1, e.g. stt-1.",
     )
+    group: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]{0,64}$",
+        description="Group whose speech recognisers take turns, each with a worker_id of its own.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="From which level on is logged."
     )

@@ -141,6 +141,16 @@ def why_not_a_filter(name: str) -> str | None:
     return None
 
 
+def shared_filter(group: str, name: str) -> str:
+    """Return the filter by which the members of a group take turns (MQTT 5, section 4.8.2)."""
+    return f"$share/{group}/{name}"
+
+
+def plain_filter(name: str) -> str | None:
+    """Return what a shared filter matches; None if it is not shared."""
+    return name.split("/", 2)[2] if name.startswith("$share/") else None
+
+
 def matches(name: str, topic: str) -> bool:
     """Return whether an MQTT subscription filter matches a topic."""
     wanted, levels = name.split("/"), topic.split("/")

@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S = 0.0005  # keeps the loop's lag low beside threads that hold the GIL
 THREADS_END_S = 0.3
+# What the broker gave to a member of a group stays with it: one that is gone for good must not take
+# its turns for long.
+GROUP_SESSION_EXPIRY_S = 5
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
@@ -147,7 +150,7 @@ async def _main(
     transport = PahoTransport(
         broker_options(runtime, client_id=worker_id, will_of=(worker_id, kind))
     )
-    bus = Bus(transport, source=worker_id, base=runtime.base)
+    bus = Bus(transport, source=worker_id, base=runtime.base, group=runtime.group)
     monitor = LoopMonitor()
     health = HealthReporter(bus, worker_id, kind, monitor)
     obey = partial(_on_control, worker_id, runtime, orders)
@@ -261,10 +264,16 @@ def broker_options(
         username=runtime.username,
         password=runtime.password.get_secret_value(),
         client_id=f"{runtime.base.replace('/', '-')}-{client_id}" if client_id else "",
-        session_expiry_s=runtime.session_expiry_s if client_id else 0,
+        session_expiry_s=_session_expiry_s(runtime) if client_id else 0,
         protocol=runtime.protocol,
         will=last_will(*will_of, runtime.base) if will_of else None,
     )
+
+
+def _session_expiry_s(runtime: RuntimeSettings) -> int:
+    if runtime.group:
+        return min(runtime.session_expiry_s, GROUP_SESSION_EXPIRY_S)
+    return runtime.session_expiry_s
 
 
 def dump_tasks() -> None:

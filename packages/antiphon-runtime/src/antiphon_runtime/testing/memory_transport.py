@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,6 +19,7 @@ from antiphon_runtime.transport import (
     StateListener,
     Will,
     matches,
+    plain_filter,
     why_not_a_filter,
     why_not_a_message,
 )
@@ -36,6 +37,7 @@ class MemoryBroker:
         self.published: list[tuple[str, bytes]] = []
         self._retained: dict[str, bytes] = {}
         self._clients: list[MemoryTransport] = []
+        self._turns: Counter[str] = Counter()
 
     def transport(self, *, will: Will | None = None) -> MemoryTransport:
         """Return a new client of this broker."""
@@ -83,6 +85,17 @@ class MemoryBroker:
             self._retained[topic] = payload
         for client in self._clients:
             client.offer(topic, payload, options, retained=False)
+        self._take_turns(topic, payload, options)
+
+    def _take_turns(self, topic: str, payload: bytes, options: PublishOptions) -> None:
+        """Hand a message to one member of each group that shares a subscription."""
+        for name in {name for client in self._clients for name in client.filters}:
+            wanted = plain_filter(name)
+            if wanted is not None and matches(wanted, topic):
+                members = [client for client in self._clients if name in client.filters]
+                member = members[self._turns[name] % len(members)]
+                self._turns[name] += 1
+                member.take_in(topic, payload, options, qos=member.filters[name], retained=False)
 
     def replay_retained(self, client: MemoryTransport, filters: dict[str, int]) -> None:
         """Hand the retained messages to a new subscription."""
@@ -99,7 +112,7 @@ class MemoryTransport:
         self.will = will
         self._sink: Sink = lambda _delivery: None
         self._on_state: StateListener = lambda _connected: None
-        self._filters: dict[str, int] = {}
+        self.filters: dict[str, int] = {}
         self._waiting: deque[Item] = deque()
         self._unacknowledged: dict[int, Delivery] = {}
         self._ready = asyncio.Event()
@@ -145,7 +158,7 @@ class MemoryTransport:
         for name in filters:
             if reason := why_not_a_filter(name):
                 raise BusError(reason)
-        self._filters.update(filters)
+        self.filters.update(filters)
         if self._open:
             self._broker.replay_retained(self, filters)
 
@@ -186,10 +199,15 @@ class MemoryTransport:
 
     def offer(self, topic: str, payload: bytes, options: PublishOptions, *, retained: bool) -> None:
         """Deliver on the next turn of the loop, if subscribed."""
-        wanted = [qos for name, qos in self._filters.items() if matches(name, topic)]
-        if not wanted:
-            return
-        qos = min(options.qos, max(wanted))
+        wanted = [qos for name, qos in self.filters.items() if matches(name, topic)]
+        if wanted:
+            self.take_in(topic, payload, options, qos=max(wanted), retained=retained)
+
+    def take_in(
+        self, topic: str, payload: bytes, options: PublishOptions, *, qos: int, retained: bool
+    ) -> None:
+        """Deliver on the next turn of the loop, with at most this QoS."""
+        qos = min(options.qos, qos)
         self._count += 1
         number = self._count
         delivery = Delivery(
@@ -229,7 +247,7 @@ class MemoryTransport:
             self._unacknowledged[number] = replace(delivery, ack=ack)
         again = list(self._unacknowledged.values())
         self._ready.set()
-        self._broker.replay_retained(self, self._filters)
+        self._broker.replay_retained(self, self.filters)
         self._on_state(True)  # noqa: FBT003  (the listener's only argument)
         for delivery in again:
             asyncio.get_running_loop().call_soon(self._deliver, delivery)
