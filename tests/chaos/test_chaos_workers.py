@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
@@ -17,10 +18,13 @@ from antiphon_contracts import (
     ANSWER,
     MEMORY_QUERY,
     MEMORY_REMEMBER,
+    TOOLS_CALL,
     MemoryQuery,
     MemoryRemember,
     RawTopic,
     RequestTopic,
+    ToolCall,
+    ToolResult,
     Topic,
     WorkerGone,
     new_id,
@@ -29,6 +33,7 @@ from antiphon_contracts import topics as contract
 from antiphon_runtime import Bus, PublishOptions, RawMessage, listen_raw
 from antiphon_runtime.broker import EmbeddedBroker, embedded_broker
 from chaos import (
+    SUPPORT,
     WAIT_S,
     Scale,
     WorkerProcess,
@@ -70,7 +75,7 @@ async def workers(
 @asynccontextmanager
 async def a_bus(broker: EmbeddedBroker) -> AsyncIterator[Bus]:
     bus = Bus(transport_to(broker.address, "person"), source="person")
-    requests: list[RequestTopic[Any, Any]] = [MEMORY_QUERY, MEMORY_REMEMBER]
+    requests: list[RequestTopic[Any, Any]] = [MEMORY_QUERY, MEMORY_REMEMBER, TOOLS_CALL]
     bus.install(requests=requests)
     async with bus.open(), bus.handling(drain_s=0):
         await bus.wait_connected(WAIT_S)
@@ -236,3 +241,67 @@ async def one_answer(bus: Bus, heard: dict[str, bytes]) -> None:
         while "first" not in heard:
             bus.publish_raw(contract.ASK_SITE, b'{"text": "what time is it"}', site="first")
             await asyncio.sleep(0.2)
+
+
+# Tools
+
+
+@pytest.mark.parametrize("name", ["look", "ring"])
+async def test_the_tool_worker_is_killed_under_calls(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale, name: str
+) -> None:
+    total, kills = scale(500), scale(10)
+    numbers = iter(range(total))
+    results: list[ToolResult] = []
+
+    async def call(bus: Bus) -> None:
+        for number in numbers:
+            result = await call_tool(bus, name, number)
+            results.append(result)
+
+    async def kill(tools: WorkerProcess) -> None:
+        for number in range(kills):
+            while len(results) < (number + 1) * total // (kills + 1):  # noqa: ASYNC110  (counted)
+                await asyncio.sleep(0.005)
+            await tools.kill()
+            await tools.start()
+
+    file = str(SUPPORT / "counting_tools.py")
+    environment = environment_of(broker.address, ANTIPHON_DATA_DIR=str(tmp_path))
+    async with (
+        worker_process(file, tmp_path / "tools.log", environment) as tools,
+        a_bus(broker) as bus,
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(8):
+            group.create_task(call(bus), name=f"caller:{number}")
+        group.create_task(kill(tools), name="killer")
+    done = Counter((tmp_path / "ledger").read_text().split())
+    outcomes = Counter(result.error_code or "done" for result in results)
+    kind = "idempotent tool" if name == "look" else "effectful tool"
+    scale.record(
+        f"tool worker killed {kills} times under {total} calls of an {kind}",
+        f"{dict(outcomes)}, {sum(done.values())} effects",
+    )
+    if name == "look":
+        assert outcomes == {"done": total}
+    else:
+        assert outcomes.keys() <= {"done", "unknown_outcome"}
+        assert outcomes.total() == total
+        assert set(done.values()) == {1}
+        assert outcomes["done"] <= len(done) <= total
+
+
+async def call_tool(bus: Bus, name: str, number: int) -> ToolResult:
+    """Call until there is a result, with the same id each time."""
+    message_id = new_id()
+    while True:
+        try:
+            return await bus.request(
+                TOOLS_CALL,
+                ToolCall(name=name, arguments={"number": number}),
+                timeout_s=60,
+                message_id=message_id,
+            )
+        except WorkerGone:
+            await asyncio.sleep(0.05)

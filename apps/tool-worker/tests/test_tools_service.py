@@ -2,6 +2,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from antiphon_contracts import (
     ToolCall,
     ToolResult,
 )
-from antiphon_runtime import Wiring, Worker, engine_names, serve
+from antiphon_runtime import RuntimeSettings, Wiring, Worker, engine_names, serve
 from antiphon_runtime.testing import House
 from antiphon_tools import Registry, Tool, ToolContext, ToolError, ToolsSettings, tool
 from antiphon_tools.engine import compile_schema
@@ -54,9 +56,11 @@ async def house_with(
     def build_it(worker: Worker[ToolsSettings]) -> Wiring:
         return build(worker, (lambda _faults: tools) if tools else installed_tools, clock)
 
-    async with House1(requests=[TOOLS_CALL]) as house:
-        await house.move_in("tools", ToolsSettings(**settings), build_it)
-        yield house
+    with TemporaryDirectory() as folder:
+        runtime = RuntimeSettings(data_dir=Path(folder))
+        async with House1(requests=[TOOLS_CALL]) as house:
+            await house.move_in("tools", ToolsSettings(**settings), build_it, runtime=runtime)
+            yield house
 
 
 async def refusal(house: House1, name: str, **arguments: Any) -> tuple[str | None, str | None]:

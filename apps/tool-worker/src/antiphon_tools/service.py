@@ -11,6 +11,7 @@ import structlog
 from antiphon_contracts import AntiphonError, Message, ToolCall, ToolResult
 from pydantic import JsonValue
 
+from antiphon_tools.journal import CallJournal
 from antiphon_tools.registry import Registry
 from antiphon_tools.tool import Tool, ToolContext, ToolError
 
@@ -28,16 +29,25 @@ class Executor:
     Args:
         registry: the tools on offer.
         context_of: makes what a tool may use during one call.
+        journal: remembers across a restart which calls were begun.
     """
 
     def __init__(
-        self, registry: Registry, context_of: Callable[[Message[ToolCall]], ToolContext]
+        self,
+        registry: Registry,
+        context_of: Callable[[Message[ToolCall]], ToolContext],
+        journal: CallJournal,
     ) -> None:
+        self._journal = journal
         self._registry = registry
         self._context_of = context_of
 
     async def on_call(self, message: Message[ToolCall]) -> ToolResult:
-        """Call a tool; whatever goes wrong is in the result."""
+        """Call a tool; whatever goes wrong is in the result.
+
+        A tool that is not idempotent is called at most once for a request, whatever dies meanwhile:
+        where nobody knows what became of the first call, the result says so.
+        """
         name, arguments = message.data.name[:64], message.data.arguments
         found = self._registry.find(message.data.name)
         if found is None:
@@ -46,6 +56,9 @@ class Executor:
         fault = _too_large(arguments) or check(arguments)
         if fault is not None:
             return _error(name, "bad_arguments", fault)
+        if not tool.spec.idempotent and not await self._journal.begin(message.id):
+            sentence = "I was interrupted while doing it; it may or may not have been done."
+            return _error(name, "unknown_outcome", sentence)
         result = await self._call(tool, message)
         log.info("tool.called", tool=name, error_code=result.error_code)
         return result

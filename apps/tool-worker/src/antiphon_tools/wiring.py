@@ -30,6 +30,7 @@ from antiphon_runtime import (
 
 from antiphon_tools.builtin import zone_of
 from antiphon_tools.engine import compile_schema
+from antiphon_tools.journal import CallJournal
 from antiphon_tools.memory_requests import BusMemory
 from antiphon_tools.registry import Registry
 from antiphon_tools.service import Executor
@@ -81,13 +82,16 @@ def build(
         memory = BusMemory(bus, call, timeout_s=settings.memory_timeout_s)
         return ToolContext(call.site_id, call.turn_id, memory, clock, zone)
 
+    journal = CallJournal(worker.runtime.data_dir / "tool-calls.log")
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        await journal.open()
         health.engine = f"{len(registry.specs())} tools"
         async with running(announce=announce(bus, registry)):
             yield
 
-    executor = Executor(registry, context_of)
+    executor = Executor(registry, context_of, journal)
     return Wiring(
         [serve(TOOLS_CALL, executor.on_call, concurrency=_CONCURRENCY)],
         requests=[MEMORY_REMEMBER, MEMORY_QUERY],
