@@ -72,6 +72,7 @@ RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/stt.txt
 COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
 COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY deploy/weights/await-weights /usr/local/bin/
 USER antiphon
 CMD ["python", "-m", "antiphon_stt"]
 
@@ -86,6 +87,7 @@ RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/tts.txt
 COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
 COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY deploy/weights/await-weights /usr/local/bin/
 USER antiphon
 CMD ["python", "-m", "antiphon_tts"]
 
@@ -100,6 +102,7 @@ RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/llm.txt
 COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
 COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY deploy/weights/await-weights /usr/local/bin/
 USER antiphon
 CMD ["python", "-m", "antiphon_llm"]
 
@@ -110,6 +113,7 @@ RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/memory.txt
 COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
 COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY deploy/weights/await-weights /usr/local/bin/
 USER antiphon
 CMD ["python", "-m", "antiphon_memory"]
 
@@ -154,6 +158,6 @@ RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/hub.txt pip
 COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
 COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY deploy/weights/fetch-weights /usr/local/bin/
 USER antiphon
-ENTRYPOINT ["antiphon"]
-CMD ["models", "fetch", "--defaults"]
+ENTRYPOINT ["fetch-weights"]
