@@ -140,15 +140,7 @@ COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
 USER antiphon
 CMD ["python", "-m", "antiphon_satellite"]
 
-# -------------------------------------------- the command line, and the weights
-
-# The core is enough for everything but `transcribe`, `demo` and `up`, which load engines.
-FROM core AS cli
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
-USER antiphon
-ENTRYPOINT ["antiphon"]
-CMD ["--help"]
+# ------------------------------------------------------------- the weights
 
 # Weights come as files out of the package registry, which needs a pip, or from a hub.
 FROM core AS models
