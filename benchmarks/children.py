@@ -88,7 +88,7 @@ async def all_ready(house: House) -> None:
     Raises:
         ConfigError: one is not in time; the text names it.
     """
-    await house.watch.all_ready(READY_TIMEOUT_S)
+    await house.all_ready(READY_TIMEOUT_S)
 
 
 async def orders() -> AsyncIterator[dict[str, Any]]:

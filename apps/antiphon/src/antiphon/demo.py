@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from antiphon_audio import wav
-from antiphon_contracts import Route
+from antiphon_contracts import AntiphonError, ConfigError, PlainAnswer, Route
 from antiphon_runtime import RuntimeSettings, load_settings
 from rich.console import Console
 
 from antiphon import screens, weights
 from antiphon.asking import Asked, Questioner, write_speech
 from antiphon.house import House, broker_settings, client_bus, keep_house
+from antiphon.interrupts import until_interrupted
+from antiphon.output import print_line
 from antiphon.supervisor import PARTS, Part
 from antiphon.transcription import Transcribe, transcriber
 from antiphon.wording import word_error_rate
@@ -82,7 +84,10 @@ class Result:
 async def demo_house(
     runtime: RuntimeSettings, folder: Path, out: Path
 ) -> AsyncIterator[tuple[House, Questioner, Questioner]]:
-    """Run a house of its own, with an empty memory and a file for a loudspeaker."""
+    """Run a house of its own, with an empty memory and a file for a loudspeaker.
+
+    Its logs go to `out`, so that they can be read when all is over.
+    """
     speaker = {
         "ANTIPHON_SATELLITE_SITE": SITE,
         "ANTIPHON_SATELLITE_SPEAKER": "file",
@@ -98,16 +103,13 @@ async def demo_house(
         settings = broker.model_copy(
             update={"data_dir": folder, "models_dir": runtime.models_dir, "base": "antiphon-demo"}
         )
-        demo, studio = (
-            Questioner(client_bus(settings), SITE),
-            Questioner(client_bus(settings), STUDIO),
-        )
+        demo, studio = (Questioner(client_bus(settings), site) for site in (SITE, STUDIO))
         async with (
-            keep_house(settings, parts=parts) as house,
+            keep_house(settings, parts=parts, log_dir=out / "logs") as house,
             demo.asking(CONNECT_TIMEOUT_S),
             studio.asking(CONNECT_TIMEOUT_S),
         ):
-            await house.watch.all_ready(READY_TIMEOUT_S)
+            await house.all_ready(READY_TIMEOUT_S)
             yield house, demo, studio
 
 
@@ -141,8 +143,11 @@ async def ask_all(
 ) -> AsyncIterator[Result]:
     """Ask question after question aloud; each answer is transcribed again and judged."""
     for number, question in enumerate(questions, 1):
-        spoken = await studio.dictate(question.text)
-        asked = await demo.ask_recording(wav.wrap(spoken))
+        try:
+            spoken = await studio.dictate(question.text)
+            asked = await demo.ask_recording(wav.wrap(spoken))
+        except AntiphonError as error:
+            asked = _unanswered(str(error))
         audio = await asyncio.to_thread(write_speech, asked, out / f"answer-{number}.wav")
         heard = "" if asked.speech is None else (await transcribe(wav.wrap(asked.speech))).text
         yield Result(
@@ -155,31 +160,58 @@ async def ask_all(
         )
 
 
-async def demo(out: Path | None, console: Console) -> list[Result]:
+def _unanswered(reason: str) -> Asked:
+    answer = PlainAnswer(turn_id="", transcript="", answer="", route="none", error=reason)
+    return Asked(answer, None, None)
+
+
+async def demo(out: Path | None, console: Console) -> list[Result] | None:
     """Run the demo and show it on `console`; returns what came of each question.
+
+    Ctrl-C or SIGTERM ends it in good order, a second one at once; it returns None then.
 
     Raises:
         AntiphonError: it could not be run at all.
     """
+    results: list[Result] = []
+    houses: list[House] = []
+
+    def on_first() -> None:
+        print_line(console, "stopping")
+
+    def on_again() -> None:
+        for house in houses:
+            house.supervisor.kill_all()
+
+    work = _run(out or Path.cwd() / "demo-out", console, houses, results)
+    return None if await until_interrupted(work, on_first, on_again) else results
+
+
+async def _run(out: Path, console: Console, houses: list[House], results: list[Result]) -> None:
     runtime = load_settings(RuntimeSettings)
-    await asyncio.to_thread(weights.fetch, runtime, weights.needed_models(), console)
-    with tempfile.TemporaryDirectory(prefix="antiphon-demo-") as name:
-        folder = Path(name)
-        target = out or Path.cwd() / "demo-out"
-        await asyncio.to_thread(lambda: target.mkdir(parents=True, exist_ok=True))
-        console.print("starting broker and workers …")
+    await asyncio.to_thread(_make_folder, out)
+    await weights.fetch(runtime, weights.needed_models(), console)
+    with tempfile.TemporaryDirectory(prefix="antiphon-demo-") as folder:
+        print_line(console, "starting broker and workers …")
         begun = time.monotonic()
         async with (
             transcriber(runtime) as transcribe,
-            demo_house(runtime, folder, target) as (_, asker, studio),
+            demo_house(runtime, Path(folder), out) as (house, asker, studio),
         ):
-            console.print(f"all ready after {time.monotonic() - begun:.1f} s\n")
-            results = []
-            async for result in ask_all(asker, studio, transcribe, target):
+            houses.append(house)
+            print_line(console, f"all ready after {time.monotonic() - begun:.1f} s\n")
+            async for result in ask_all(asker, studio, transcribe, out):
                 results.append(result)
                 _show(result, console)
-        _show_verdict(results, target, console)
-        return results
+    _show_verdict(results, out, console)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{path} cannot be made: {error.strerror}; name another folder with --out"
+        raise ConfigError(msg) from error
 
 
 def _show(result: Result, console: Console) -> None:
@@ -192,7 +224,8 @@ def _show(result: Result, console: Console) -> None:
         *(f"    WRONG: {fault}" for fault in result.faults),
         "",
     ]
-    screens.print_lines(console, lines)
+    for line in lines:
+        print_line(console, line)
 
 
 def _show_verdict(results: Sequence[Result], out: Path, console: Console) -> None:
@@ -202,4 +235,5 @@ def _show_verdict(results: Sequence[Result], out: Path, console: Console) -> Non
         if wrong
         else f"All {len(results)} spoken questions were answered right, by voice."
     )
-    screens.print_lines(console, [verdict, f"The answers' sound is in {out}."])
+    print_line(console, verdict)
+    print_line(console, f"The answers' sound is in {out}.")

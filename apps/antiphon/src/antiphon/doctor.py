@@ -5,37 +5,29 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Literal
 
-from antiphon_contracts import AntiphonError, BusError, ConfigError
+from antiphon_contracts import HEALTH, AntiphonError, ConfigError
 from antiphon_llm.settings import LlmSettings
-from antiphon_models import ModelStore
-from antiphon_runtime import RuntimeSettings, load_settings
+from antiphon_models import CATALOGUE, ModelStore
+from antiphon_runtime import RuntimeSettings, listen, load_settings
 from antiphon_runtime.broker import find_mosquitto
+from antiphon_runtime.broker.address import free_port
 from antiphon_tts.settings import TtsSettings
+from rich.console import Console
 
-from antiphon import weights
-from antiphon.house import client_bus, open_bus
+from antiphon import chat_server, installation, weights
+from antiphon.house import HouseWatch, client_bus, open_bus
+from antiphon.output import print_json, print_line
 from antiphon.settings import find_broker, search_path
 
 Verdict = Literal["ok", "note", "wrong"]
 
 MIN_FREE_BYTES = 1024**3
-ENGINE_MODULES = {
-    "faster_whisper": "stt",
-    "piper": "tts",
-    "xllamacpp": "llm",
-    "openai": "llm",
-    "aiosqlite": "memory",
-    "onnxruntime": "memory",
-    "tokenizers": "memory",
-    "jsonschema": "tools",
-    "sounddevice": "audio",
-}
+HEALTH_S = 1.5
+MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +47,42 @@ class Finding:
     remedy: str = ""
 
 
+async def examine(broker: str | None) -> list[Finding]:
+    """Look at everything that a stack needs.
+
+    Args:
+        broker: address of a broker; None looks for the running stack.
+    """
+    findings = [_python(), *_settings()]
+    if any(finding.verdict == "wrong" for finding in findings):
+        return findings  # without right settings nobody knows what is needed
+    runtime = load_settings(RuntimeSettings)
+    looks: list[Callable[[], Iterator[Finding]]] = [
+        _extras,
+        lambda: models(ModelStore(runtime.models_dir), weights.needed_models()),
+        _programmes,
+        _ports,
+        _devices,
+        lambda: disk(runtime),
+    ]
+    for look in looks:
+        findings += await asyncio.to_thread(lambda look=look: list(look()))  # type: ignore[misc]
+    findings.append(await language_model(load_settings(LlmSettings)))
+    return findings + await _stack(broker)
+
+
+def show(findings: list[Finding], *, json: bool) -> None:
+    """Print what was found."""
+    if json:
+        print_json([asdict(finding) for finding in findings])
+        return
+    console = Console()
+    for finding in findings:
+        print_line(console, f"{MARKS[finding.verdict]} {finding.what}: {finding.detail}")
+        if finding.remedy:
+            print_line(console, f"      → {finding.remedy}")
+
+
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.maxsize <= 2**32:
@@ -62,35 +90,38 @@ def _python() -> Finding:
     return Finding("python", "ok", f"Python {version}, {sys.platform}")
 
 
+def _settings() -> Iterator[Finding]:
+    problems = installation.settings_problems()
+    for problem in problems:
+        yield Finding("settings", "wrong", problem, "mend antiphon.toml or the environment")
+    if not problems:
+        yield Finding("settings", "ok", "environment and antiphon.toml are right")
+
+
 def _extras() -> Iterator[Finding]:
-    missing = sorted({extra for name, extra in ENGINE_MODULES.items() if find_spec(name) is None})
-    if not missing:
-        yield Finding("extras", "ok", "all engines of the light set are installed")
-    for extra in missing:
+    missing = installation.missing_extras()
+    for extra, needed in missing.items():
         yield Finding(
             "extras",
-            "wrong",
-            f"the extra {extra!r} is not installed",
-            f"pip install 'antiphon[{extra}]'",
+            "wrong" if needed else "note",
+            f"the extra {extra!r} is not installed{'' if needed else ', and not in use'}",
+            installation.install_command(extra) if needed else "",
         )
+    if not missing:
+        yield Finding("extras", "ok", "all engines of the light set are installed")
 
 
-def _settings() -> Finding:
-    try:
-        weights.needed_models()
-        load_settings(RuntimeSettings)
-    except ConfigError as error:
-        return Finding("settings", "wrong", str(error), "mend antiphon.toml or the environment")
-    return Finding("settings", "ok", "environment and antiphon.toml are right")
-
-
-def _models(runtime: RuntimeSettings) -> Iterator[Finding]:
-    store = ModelStore(runtime.models_dir)
-    for name in weights.needed_models():
-        if store.is_ready(name):
-            yield Finding("models", "ok", f"{name} is there")
+def models(store: ModelStore, names: list[str]) -> Iterator[Finding]:
+    """Hash the weights in use; about a second for the default ones."""
+    for name in names:
+        fetch = f"antiphon models fetch {name}"
+        if not store.is_ready(name):
+            mb = CATALOGUE[name].size_bytes // 1_000_000
+            yield Finding("models", "wrong", f"{name} is missing ({mb} MB)", fetch)
+        elif problems := store.verify(name):
+            yield Finding("models", "wrong", f"{name} is broken: {'; '.join(problems)}", fetch)
         else:
-            yield Finding("models", "wrong", f"{name} is missing", f"antiphon models fetch {name}")
+            yield Finding("models", "ok", f"{name} is there and whole")
 
 
 def _programmes() -> Iterator[Finding]:
@@ -100,98 +131,119 @@ def _programmes() -> Iterator[Finding]:
             "broker",
             "note",
             "mosquitto is not installed; the slower built-in broker is used",
-            "sudo apt install mosquitto",
+            installation.system_package("mosquitto"),
         )
     else:
         yield Finding("broker", "ok", f"mosquitto at {found}")
-    if shutil.which("espeak-ng", path=search_path()) is None:
-        tts = load_settings(TtsSettings)
+    tts = load_settings(TtsSettings)
+    if shutil.which("espeak-ng", path=search_path()) is not None:
+        yield Finding("espeak-ng", "ok", "there as the last resort of speech")
+    elif tts.engine == "espeak-ng":
+        yield Finding(
+            "espeak-ng",
+            "wrong",
+            "not installed, but [tts] engine names it",
+            installation.system_package("espeak-ng"),
+        )
+    else:
         yield Finding(
             "espeak-ng",
             "note",
             f"not installed: nobody speaks if {tts.engine} fails",
-            "sudo apt install espeak-ng",
+            installation.system_package("espeak-ng"),
+        )
+
+
+def _ports() -> Iterator[Finding]:
+    try:
+        free_port()
+    except OSError as error:
+        yield Finding(
+            "ports",
+            "wrong",
+            f"no port of 127.0.0.1 can be opened ({error.strerror}), so no broker can run",
+            "ip link set lo up",
         )
     else:
-        yield Finding("espeak-ng", "ok", "there as the last resort of speech")
+        yield Finding("ports", "ok", "127.0.0.1 has a free port for the broker")
 
 
-def _devices() -> Finding:
+def _devices() -> Iterator[Finding]:
     try:
         import sounddevice  # noqa: PLC0415  (raises OSError without libportaudio2)
     except ImportError:
-        return Finding("sound", "note", "no sounddevice", "pip install 'antiphon[audio]'")
+        command = installation.install_command("audio")
+        yield Finding("sound", "note", "no sounddevice: no microphone, no loudspeaker", command)
+        return
     except OSError:
-        return Finding("sound", "note", "PortAudio is missing", "sudo apt install libportaudio2")
-    devices = sounddevice.query_devices()
-    if not len(devices):
-        return Finding("sound", "note", "no sound device: answers go to files or to MQTT only")
-    return Finding("sound", "ok", f"{len(devices)} sound devices")
-
-
-def _disk(runtime: RuntimeSettings) -> Finding:
-    folder = runtime.data_dir
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    detail = f"{free / 1024**3:.1f} GiB free at {folder}"
-    if free < MIN_FREE_BYTES:
-        return Finding("disk", "wrong", detail, "free some space")
-    return Finding("disk", "ok", detail)
-
-
-async def _language_model() -> Finding:
-    settings = load_settings(LlmSettings)
-    url = settings.base_url
-    if not url:
-        return Finding("llm", "ok", f"provider {settings.provider}, no server configured")
-    host, _, rest = url.partition("://")[2].partition("/")[0].partition(":")
-    port = int(rest) if rest.isdigit() else (443 if url.startswith("https") else 80)
-    try:
-        async with asyncio.timeout(3):
-            _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-    except (OSError, TimeoutError):
-        return Finding(
-            "llm", "wrong", f"nothing answers at {url}", "start that server or unset base_url"
+        yield Finding(
+            "sound",
+            "note",
+            "PortAudio is missing: no microphone, no loudspeaker",
+            installation.system_package("libportaudio2"),
         )
-    return Finding("llm", "ok", f"something answers at {url}")
+        return
+    try:
+        found = sounddevice.query_devices()
+    except sounddevice.PortAudioError as error:
+        yield Finding("sound", "note", f"PortAudio finds no devices: {error}")
+        return
+    for kind, key in (("loudspeaker", "max_output_channels"), ("microphone", "max_input_channels")):
+        count = sum(device[key] > 0 for device in found)
+        if count:
+            yield Finding("sound", "ok", f"{kind}: {count} to choose from")
+        else:
+            yield Finding("sound", "note", f"no {kind} is plugged in; recordings and files work")
 
 
-async def _stack(broker: str | None) -> Finding:
+def disk(runtime: RuntimeSettings) -> Iterator[Finding]:
+    """Look whether the folders can be written, and how much is free there."""
+    for name, folder in (("data_dir", runtime.data_dir), ("models_dir", runtime.models_dir)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            detail = f"{folder} cannot be written: {error.strerror}"
+            remedy = f"mend its permissions, or set ANTIPHON_{name.upper()} to a folder of yours"
+            yield Finding("disk", "wrong", detail, remedy)
+            continue
+        free = shutil.disk_usage(folder).free
+        detail = f"{free / 1024**3:.1f} GiB free at {folder}"
+        if free < MIN_FREE_BYTES:
+            yield Finding("disk", "wrong", detail, f"df -h {folder}  # and free 1 GiB there")
+        else:
+            yield Finding("disk", "ok", detail)
+
+
+async def language_model(settings: LlmSettings) -> Finding:
+    """Look whether the language model's server answers; takes up to 10 s."""
+    found = await chat_server.look(settings)
+    return Finding("llm", "wrong" if found.remedy else "ok", found.detail, found.remedy)
+
+
+async def _stack(broker: str | None) -> list[Finding]:
+    watch = HouseWatch()
     try:
         settings = find_broker(broker)
-        async with open_bus(client_bus(settings), 4.0):
-            return Finding("stack", "ok", f"the broker at {settings.host}:{settings.port} answers")
+        bus = client_bus(settings)
+        bus.install([listen(HEALTH, watch.on_health)])
+        async with open_bus(bus, 4.0):
+            await asyncio.sleep(HEALTH_S)
     except ConfigError as error:
-        return Finding("stack", "note", str(error), "antiphon up")
-    except BusError as error:
-        return Finding("stack", "wrong", str(error), "antiphon up")
-
-
-def _log_folder(runtime: RuntimeSettings) -> Finding:
-    try:
-        Path(runtime.data_dir).mkdir(parents=True, exist_ok=True)
-        probe = runtime.data_dir / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        return Finding(
-            "data", "wrong", f"{runtime.data_dir} cannot be written: {error}", "set data_dir"
-        )
-    return Finding("data", "ok", f"{runtime.data_dir} can be written")
-
-
-async def examine(broker: str | None) -> list[Finding]:
-    """Look at everything that a stack needs."""
-    findings = [_python(), *_extras(), _settings()]
-    if findings[-1].verdict == "wrong":
-        return findings
-    runtime = load_settings(RuntimeSettings)
-    findings += await asyncio.to_thread(lambda: [*_models(runtime), *_programmes()])
-    findings += [_devices(), _disk(runtime), _log_folder(runtime)]
-    try:
-        findings += [await _language_model(), await _stack(broker)]
+        return [Finding("stack", "note", str(error), "antiphon up")]
     except AntiphonError as error:
-        findings.append(Finding("settings", "wrong", str(error)))
-    return findings
+        return [Finding("stack", "wrong", str(error), "antiphon up")]
+    answers = f"the broker at {settings.host}:{settings.port} answers"
+    return [Finding("stack", "ok", answers), *workers(watch)]
+
+
+def workers(watch: HouseWatch) -> Iterator[Finding]:
+    """Say which workers of a running stack are not well."""
+    for name, health in sorted(watch.health.items()):
+        if health.state in {"gone", "degraded"}:
+            detail = f"{name} is {health.state}: {'; '.join(health.notes) or 'see its log'}"
+            yield Finding("worker", "wrong" if health.state == "gone" else "note", detail)
+    if not watch.health:
+        yield Finding("worker", "wrong", "no worker is on that broker", "antiphon up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,37 +24,70 @@ from pydantic import SecretStr
 from antiphon.settings import broker_variables, log_folder
 from antiphon.supervisor import PARTS, Child, Part, Supervisor
 
+State = Literal["starting", "ready", "degraded", "stopping", "gone"]
 BrokerChoice = BrokerKind | Literal["auto"]
 
 READY = frozenset({"ready", "degraded"})
 
 
-class HouseWatch:
-    """Follows the health of all workers."""
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """How a worker is, as its process and its health together say.
 
-    def __init__(self, expected: Sequence[str]) -> None:
+    Attributes:
+        state: as in `Health`.
+        health: what its present process said last; None if it has not spoken yet.
+        trouble: how its last process ended, as long as the next is not ready.
+    """
+
+    state: State
+    health: Health | None = None
+    trouble: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about it, for people."""
+        trouble = (self.trouble,) if self.trouble else ()
+        return (*trouble, *(self.health.notes if self.health else ()))
+
+
+class HouseWatch:
+    """Follows the health of all workers.
+
+    Args:
+        expected: ids of the workers that shall become ready.
+        pid_of: process id of an expected worker; what another process says under its id is
+            old news that the broker kept. None takes every word.
+    """
+
+    def __init__(
+        self,
+        expected: Sequence[str] = (),
+        pid_of: Callable[[str], int | None] | None = None,
+    ) -> None:
         self.health: dict[str, Health] = {}
         self._expected = expected
+        self._pid_of = pid_of
         self._changed = asyncio.Event()
 
     async def on_health(self, message: Message[Health]) -> None:
         """Take in one worker's health."""
         before = self.health.get(message.data.worker)
         self.health[message.data.worker] = message.data
-        if before is None or (before.state, before.notes) != (
-            message.data.state,
-            message.data.notes,
-        ):
+        if before is None or _news(before) != _news(message.data):
             self._changed.set()
+
+    def is_ready(self, worker: str) -> bool:
+        """Whether a worker says so, and is the one that runs now."""
+        health = self.health.get(worker)
+        if health is None or health.state not in READY:
+            return False
+        return self._pid_of is None or health.pid == self._pid_of(worker)
 
     @property
     def missing(self) -> list[str]:
         """Workers that are expected and not ready."""
-        return [
-            worker
-            for worker in self._expected
-            if worker not in self.health or self.health[worker].state not in READY
-        ]
+        return [worker for worker in self._expected if not self.is_ready(worker)]
 
     async def change(self) -> None:
         """Return when a worker's state or notes change, or something else is worth a look."""
@@ -64,19 +98,9 @@ class HouseWatch:
         """Something else is worth a look."""
         self._changed.set()
 
-    async def all_ready(self, timeout_s: float) -> None:
-        """Return when every expected worker is ready.
 
-        Raises:
-            ConfigError: not within `timeout_s`; the text names who is missing.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.missing:
-                    await self.change()
-        except TimeoutError:
-            msg = f"not ready after {timeout_s:g} s: {', '.join(self.missing)}"
-            raise ConfigError(msg) from None
+def _news(health: Health) -> tuple[object, ...]:
+    return (health.state, health.notes, health.pid)
 
 
 class House:
@@ -98,13 +122,54 @@ class House:
         self.supervisor = supervisor
 
     @property
-    def troubles(self) -> dict[str, str]:
-        """What keeps workers from running, by worker."""
-        return {
-            worker: child.trouble
-            for worker, child in self.supervisor.children.items()
-            if child.pid is None and child.trouble
+    def states(self) -> dict[str, WorkerState]:
+        """How every worker is: those of this house, and whoever else is on the broker."""
+        states = {
+            worker: WorkerState(health.state, health)
+            for worker, health in self.watch.health.items()
+            if worker not in self.supervisor.children
         }
+        for worker, child in self.supervisor.children.items():
+            states[worker] = self._state(worker, child)
+        return states
+
+    def _state(self, worker: str, child: Child) -> WorkerState:
+        health = self.watch.health.get(worker)
+        if health is not None and health.pid != child.pid:
+            health = None  # of a life that is over
+        if child.pid is None:
+            return WorkerState("gone" if child.trouble else "starting", None, child.trouble)
+        state = "starting" if health is None else health.state
+        trouble = "" if self.watch.is_ready(worker) else child.trouble
+        return WorkerState(state, health, trouble)
+
+    def reasons(self, workers: Sequence[str]) -> str:
+        """Return one sentence part for each worker: what keeps it from being ready."""
+        parts = []
+        for worker in workers:
+            state = self.states[worker]
+            said = state.trouble or "; ".join(state.notes) or "still starting"
+            parts.append(f"{worker} ({said}; log: {self.supervisor.log_path(worker)})")
+        return ", ".join(parts)
+
+    async def all_ready(self, timeout_s: float) -> None:
+        """Return when every expected worker is ready.
+
+        Raises:
+            ConfigError: not within `timeout_s`, or the settings of one are wrong; the text says
+                who is missing and why.
+        """
+        children = self.supervisor.children
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.watch.missing:
+                    hopeless = [name for name, child in children.items() if child.misconfigured]
+                    if hopeless:
+                        raise ConfigError(f"not to be started: {self.reasons(hopeless)}")
+                    await self.watch.change()
+        except TimeoutError:
+            msg = f"not ready after {timeout_s:g} s: {self.reasons(self.watch.missing)}"
+            raise ConfigError(msg) from None
 
 
 @asynccontextmanager
@@ -150,7 +215,7 @@ async def keep_house(
     *,
     parts: Sequence[Part] = PARTS,
     variables: Mapping[str, str] | None = None,
-    handlers: Callable[[Bus], None] = lambda _bus: None,
+    log_dir: Path | None = None,
     connect_timeout_s: float = 15.0,
 ) -> AsyncIterator[House]:
     """Run workers on a broker while the block runs.
@@ -159,13 +224,9 @@ async def keep_house(
         settings: how to reach the broker.
         parts: which workers.
         variables: environment for them on top of the broker's.
-        handlers: installs further handlers on the bus before it opens.
+        log_dir: folder for the workers' logs; else `logs` in the data folder.
         connect_timeout_s: how long the broker may take to answer.
     """
-    watch = HouseWatch([part.worker_id for part in parts])
-    bus = client_bus(settings)
-    bus.install([listen(HEALTH, watch.on_health)])
-    handlers(bus)
 
     def on_change(_child: Child) -> None:
         watch.touch()
@@ -173,8 +234,14 @@ async def keep_house(
     supervisor = Supervisor(
         parts,
         {**broker_variables(settings), **(variables or {})},
-        log_folder(settings),
+        log_dir or log_folder(settings),
         on_change,
     )
+    watch = HouseWatch(
+        [part.worker_id for part in parts],
+        lambda worker: supervisor.children[worker].pid,
+    )
+    bus = client_bus(settings)
+    bus.install([listen(HEALTH, watch.on_health)])
     async with open_bus(bus, connect_timeout_s), supervisor.run():
         yield House(settings, bus, watch, supervisor)

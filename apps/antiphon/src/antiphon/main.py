@@ -1,44 +1,30 @@
-"""The commands."""
+"""The commands.
+
+What a command needs is imported when it is run: `antiphon --help` and `antiphon ask` start without
+engines, numpy and whatever else only others use.
+"""
+
+# ruff: noqa: PLC0415  (see above)
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Coroutine
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import orjson
 import typer
-from antiphon_contracts import (
-    HEALTH,
-    SAY_SITE,
-    TTS_STATUS,
-    AntiphonError,
-    ConfigError,
-    EngineError,
-    Message,
-    RawTopic,
-    RequestTimeout,
-    TtsStatus,
-    __version__,
-    new_id,
-)
-from antiphon_runtime import RuntimeSettings, configure_logs, listen, load_settings
-from rich.console import Console
 
-from antiphon import doctor as medicine
-from antiphon import screens, weights
-from antiphon.asking import Asked, Questioner, write_speech
-from antiphon.demo import demo as run_demo
-from antiphon.house import HouseWatch, client_bus, open_bus
-from antiphon.model_commands import models_app
-from antiphon.output import EXIT_CONFIG, EXIT_WRONG, Json, complain, print_json
-from antiphon.settings import find_broker
-from antiphon.transcription import transcriber
-from antiphon.up import UpOptions
-from antiphon.up import up as run_up
+from antiphon.output import (
+    EXIT_CONFIG,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    EXIT_WRONG,
+    complain,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from antiphon_contracts import AntiphonError
 
 app = typer.Typer(
     name="antiphon",
@@ -47,36 +33,47 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+models_app = typer.Typer(help="Model weights: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
 Broker = Annotated[
     str | None,
     typer.Option("--broker", help="mqtt://user:password@host:port/base; else the running stack."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Microphone = Annotated[bool, typer.Option("--mic", help="Record with the satellite's microphone.")]
+Defaults = Annotated[bool, typer.Option("--defaults", help="All that the settings in force need.")]
 Site = Annotated[str, typer.Option("--site", help="The site to speak to.")]
 
 
 def main() -> None:
     """Run the command line; errors become one sentence and an exit code."""
-    configure_logs("cli", level="error", style="text")
     try:
         app()
-    except ConfigError as error:
-        complain(str(error), EXIT_CONFIG)
-    except AntiphonError as error:
-        complain(str(error), EXIT_WRONG)
+    except SystemExit:
+        raise
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except _foreseen() as error:
+        complain(str(error), _exit_code(error))
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
+def _foreseen() -> type[AntiphonError]:
+    from antiphon_contracts import AntiphonError
+
+    return AntiphonError
 
 
-def _out(json: bool) -> Console:  # noqa: FBT001  (a flag from the command line)
-    """Return where progress goes: JSON keeps standard output for itself."""
-    return Console(stderr=json)
+def _exit_code(error: AntiphonError) -> int:
+    from antiphon_contracts import ConfigError
+
+    return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_WRONG
+
+
+def _quiet_logs() -> None:
+    from antiphon_runtime import configure_logs
+
+    configure_logs("cli", level="error", style="text")
 
 
 @app.command()
@@ -88,26 +85,39 @@ def up(
         Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Which embedded broker.")
     ] = "auto",
     port: Annotated[
-        int | None, typer.Option(help="Port of the embedded broker; else a free one.")
+        int | None,
+        typer.Option(min=1, max=65_535, help="Port of the embedded broker; else a free one."),
     ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="A kind of worker that runs elsewhere; repeatable.")
     ] = None,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
-    options = UpOptions(broker, broker_kind, port, tuple(without or ()))
-    _run(run_up(options, Console()))
+    from rich.console import Console
+
+    from antiphon.up import UpOptions
+    from antiphon.up import up as run
+
+    _quiet_logs()
+    asyncio.run(run(UpOptions(broker, broker_kind, port, tuple(without or ())), Console()))
 
 
 @app.command()
 def demo(
-    json: Json = False,  # noqa: FBT002  (typer's form of a flag)
+    json: Json = False,  # noqa: FBT002  (a flag of the command line)
     out: Annotated[
         Path | None, typer.Option(help="Folder for the answers' WAVs; else ./demo-out.")
     ] = None,
 ) -> None:
     """Start everything on free ports, ask aloud, and check the spoken answers."""
-    results = asyncio.run(run_demo(out, _out(json)))
+    from rich.console import Console
+
+    from antiphon.demo import demo as run
+
+    _quiet_logs()
+    results = asyncio.run(run(out, Console(stderr=json)))
+    if results is None:
+        raise SystemExit(EXIT_INTERRUPTED)
     if json:
         print_json({"turns": [result.as_json() for result in results]})
     if any(result.faults for result in results):
@@ -127,75 +137,14 @@ def ask(
     broker: Broker = None,
 ) -> None:
     """Ask the running assistant a question."""
-    given = [text is not None, wav is not None, mic]
-    if sum(given) != 1:
-        msg = "ask takes exactly one of: a text, --wav FILE, --mic"
-        raise ConfigError(msg)
-    _run(_ask(text, wav, out, json=json, site=site, broker=broker))
+    if sum((text is not None, wav is not None, mic)) != 1:
+        complain("ask takes exactly one of: a text, --wav FILE, --mic", EXIT_USAGE)
+    if text is not None and not text.strip():
+        complain("the question is empty", EXIT_USAGE)
+    from antiphon.talking import ask as run
 
-
-async def _ask(
-    text: str | None,
-    recording: Path | None,
-    out: Path | None,
-    *,
-    json: bool,
-    site: str,
-    broker: str | None,
-) -> None:
-    settings = find_broker(broker)
-    data = None if recording is None else _read(recording)
-    async with Questioner(client_bus(settings), site).asking(5.0) as questioner:
-        if text is not None:
-            asked = await questioner.ask_text(text)
-        elif data is not None:
-            asked = await questioner.ask_recording(data)
-        else:
-            asked = await _ask_microphone(questioner)
-    audio = None if out is None else write_speech(asked, out)
-    if json:
-        print_json(asked.as_json(audio))
-    else:
-        _show_answer(asked, audio)
-    if asked.answer.error is not None:
-        raise EngineError(asked.answer.error)
-
-
-async def _ask_microphone(questioner: Questioner) -> Asked:
-    console = Console(stderr=True)
-    console.print("recording: press Enter when you have asked")
-    loop = asyncio.get_running_loop()
-    stop: asyncio.Future[None] = loop.create_future()
-
-    def on_enter() -> None:
-        sys.stdin.readline()
-        loop.remove_reader(sys.stdin)
-        if not stop.done():
-            stop.set_result(None)
-
-    loop.add_reader(sys.stdin, on_enter)
-    try:
-        return await questioner.ask_microphone(stop, 30.0)
-    finally:
-        loop.remove_reader(sys.stdin)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise ConfigError(msg) from error
-
-
-def _show_answer(asked: Asked, audio: Path | None) -> None:
-    console = Console()
-    lines: list[Any] = [asked.answer.answer or "(no answer)"]
-    if console.is_terminal:
-        lines += screens.waterfall(asked.answer.stages, asked.first_audio_ms)
-    if audio is not None:
-        lines.append(f"sound: {audio}")
-    screens.print_lines(console, lines)
+    _quiet_logs()
+    asyncio.run(run(text, wav, out, json=json, site=site, broker=broker))
 
 
 @app.command()
@@ -205,33 +154,12 @@ def say(
     broker: Broker = None,
 ) -> None:
     """Speak a text at a site."""
-    _run(_say(text, site, broker))
+    if not text.strip():
+        complain("there is nothing to say", EXIT_USAGE)
+    from antiphon.talking import say as run
 
-
-async def _say(text: str, site: str, broker: str | None) -> None:
-    settings = find_broker(broker)
-    bus = client_bus(settings)
-    utterance_id = new_id()
-    spoken: asyncio.Future[TtsStatus] = asyncio.get_running_loop().create_future()
-
-    async def on_status(message: Message[TtsStatus]) -> None:
-        ends = message.data.state != "started" and message.data.utterance_id == utterance_id
-        if ends and not spoken.done():
-            spoken.set_result(message.data)
-
-    bus.install([listen(TTS_STATUS, on_status)])
-    async with open_bus(bus, 5.0):
-        await bus.publish_raw(
-            SAY_SITE, orjson.dumps({"text": text, "id": utterance_id}), ttl_s=30, site=site
-        )
-        try:
-            async with asyncio.timeout(30):
-                status = await spoken
-        except TimeoutError:
-            msg = "nobody spoke it within 30 s: see `antiphon status`"
-            raise RequestTimeout(msg) from None
-    if status.state != "synthesised":
-        raise EngineError(status.detail or "it could not be spoken")
+    _quiet_logs()
+    asyncio.run(run(text, site, broker))
 
 
 @app.command()
@@ -241,15 +169,10 @@ def pub(
     broker: Broker = None,
 ) -> None:
     """Publish a raw MQTT message to the running stack."""
-    settings = find_broker(broker)
-    target = RawTopic(topic, 1, "cli", "A topic named by hand.")
+    from antiphon.talking import publish as run
 
-    async def publish() -> None:
-        bus = client_bus(settings)
-        async with open_bus(bus, 5.0):
-            await bus.publish_raw(target, message.encode())
-
-    _run(publish())
+    _quiet_logs()
+    asyncio.run(run(topic, message, broker))
 
 
 @app.command()
@@ -257,78 +180,71 @@ def transcribe(
     files: Annotated[list[Path], typer.Argument(help="Recordings: WAV, FLAC, OGG or MP3.")],
 ) -> None:
     """Print what is said in recordings; with several, a line each: path, tab, text."""
-    _run(_transcribe(files))
+    from antiphon.transcription import transcribe_files as run
 
-
-async def _transcribe(files: list[Path]) -> None:
-    runtime = load_settings(RuntimeSettings)
-    console = Console(stderr=True)
-    await asyncio.to_thread(weights.fetch, runtime, weights.needed_models(), console)
-    failed = False
-    async with transcriber(runtime) as transcribe_one:
-        for path in files:
-            final = await transcribe_one(await asyncio.to_thread(_read, path))
-            if final.rejected is not None:
-                failed = True
-                sentence = f"{path}: {final.rejected}: {final.detail}"
-                console.print(sentence, highlight=False, soft_wrap=True, markup=False)
-            prefix = f"{path}\t" if len(files) > 1 else ""
-            sys.stdout.write(f"{prefix}{final.text}\n")
-    if failed:
+    _quiet_logs()
+    if not asyncio.run(run(files)):
         raise SystemExit(EXIT_WRONG)
 
 
 @app.command()
 def status(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  (a flag of the command line)
     """Show how the workers are."""
-    _run(_status(json=json, broker=broker))
+    from antiphon.talking import status as run
 
-
-async def _status(*, json: bool, broker: str | None) -> None:
-    settings = find_broker(broker)
-    bus = client_bus(settings)
-    watch = HouseWatch([])
-    bus.install([listen(HEALTH, watch.on_health)])
-    async with open_bus(bus, 5.0):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.2):  # a heartbeat's time: retained ones come at once
-                await asyncio.Event().wait()
-    if json:
-        print_json({name: health.model_dump() for name, health in watch.health.items()})
-    else:
-        Console().print(screens.health_table(watch.health))
-    if not watch.health:
-        msg = "no worker is there"
-        raise EngineError(msg)
+    _quiet_logs()
+    asyncio.run(run(json=json, broker=broker))
 
 
 @app.command()
 def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  (a flag of the command line)
     """Say what is wrong on this machine, and the command that mends it."""
+    from antiphon import doctor as medicine
+
+    _quiet_logs()
     findings = asyncio.run(medicine.examine(broker))
-    if json:
-        print_json([{**_finding(finding)} for finding in findings])
-    else:
-        marks = {"ok": "✓", "note": "·", "wrong": "✗"}
-        for finding in findings:
-            remedy = f"\n      → {finding.remedy}" if finding.remedy else ""
-            screens.print_lines(
-                Console(), [f"{marks[finding.verdict]} {finding.what}: {finding.detail}{remedy}"]
-            )
+    medicine.show(findings, json=json)
     if any(finding.verdict == "wrong" for finding in findings):
         raise SystemExit(EXIT_WRONG)
 
 
-def _finding(finding: medicine.Finding) -> dict[str, str]:
-    return {
-        "what": finding.what,
-        "verdict": finding.verdict,
-        "detail": finding.detail,
-        "remedy": finding.remedy,
-    }
+@models_app.command("list")
+def models_list(json: Json = False) -> None:  # noqa: FBT002  (a flag of the command line)
+    """Show known weights: size, licence, and whether they are here."""
+    from antiphon import weights
+
+    weights.show(json=json)
+
+
+@models_app.command("fetch")
+def models_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names from `models list`.")] = None,
+    defaults: Defaults = False,  # noqa: FBT002  (a flag of the command line)
+) -> None:
+    """Fetch and verify weights; those that are here already cost nothing."""
+    if not names and not defaults:
+        complain(
+            "name the weights to fetch (see `antiphon models list`), or use --defaults", EXIT_USAGE
+        )
+    from antiphon import weights
+
+    asyncio.run(weights.fetch_named(names or [], defaults=defaults))
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Else all that are here.")] = None,
+) -> None:
+    """Hash every file of the weights again and say which are broken."""
+    from antiphon import weights
+
+    if not weights.verify(names or []):
+        raise SystemExit(EXIT_WRONG)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    sys.stdout.write(f"antiphon {__version__}\n")
+    from antiphon_contracts import __version__
+
+    typer.echo(f"antiphon {__version__}")

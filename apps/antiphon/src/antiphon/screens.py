@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from antiphon_contracts import Health, Stage
-from rich.console import Console, Group
+from antiphon_contracts import Stage
+from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from antiphon.house import WorkerState
 
 _COLOURS = {
     "ready": "green",
@@ -19,25 +22,40 @@ _COLOURS = {
 WATERFALL_CHARS = 40
 
 
-def health_table(health: Mapping[str, Health], troubles: Mapping[str, str] | None = None) -> Group:
-    """Return the workers' health as a table, and what they say about it below."""
-    table = Table("worker", "state", "engine", "up", "loop p99", "waiting")
+def health_table(states: Mapping[str, WorkerState]) -> Group:
+    """Return how the workers are as a table, and what there is to say about them below."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("worker", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("engine", overflow="ellipsis", no_wrap=True)
+    for title in ("up", "loop p99", "waiting"):
+        table.add_column(title, justify="right", no_wrap=True)
     lines = []
-    for name in sorted({*health, *(troubles or {})}):
-        known = health.get(name)
-        trouble = (troubles or {}).get(name, "")
-        state = "gone" if known is None or trouble else known.state
+    for name, worker in sorted(states.items()):
+        known = worker.health
         table.add_row(
             name,
-            Text(state, style=_COLOURS[state]),
-            known.engine if known else "",
-            f"{known.uptime_s:.0f} s" if known else "",
+            Text(worker.state, style=_COLOURS[worker.state]),
+            Text(known.engine if known else ""),
+            duration(known.uptime_s) if known else "",
             f"{known.loop.p99_ms:.1f} ms" if known else "",
             str(sum(known.queues.values())) if known else "",
         )
-        notes = ([trouble] if trouble else []) + list(known.notes if known else ())
-        lines += [Text(f"{name}: {note}", style="yellow") for note in notes]
+        lines += [Text(f"{name}: {note}", style="yellow") for note in worker.notes]
     return Group(table, *lines)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its largest two units: `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    whole = int(seconds)
+    for unit, size, smaller, part in (
+        ("d", 86_400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{whole} s"
 
 
 def waterfall(stages: Iterable[Stage], first_audio_ms: float | None) -> list[Text]:
@@ -59,9 +77,3 @@ def waterfall(stages: Iterable[Stage], first_audio_ms: float | None) -> list[Tex
     if first_audio_ms is not None:
         lines.append(Text(f"    first audio after {first_audio_ms:.0f} ms", style="bold"))
     return lines
-
-
-def print_lines(console: Console, lines: Sequence[Text | str]) -> None:
-    """Print lines without wrapping or markup."""
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)

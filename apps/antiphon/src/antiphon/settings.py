@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from antiphon_contracts import ConfigError
 from antiphon_runtime import RuntimeSettings, load_settings, stack_file
@@ -14,6 +14,10 @@ from pydantic import SecretStr
 NOT_RUNNING = (
     "Antiphon is not running here: start it with `antiphon up`, "
     "or name a broker with --broker mqtt://user:password@host:port"
+)
+ADDRESS_FORM = (
+    "a broker address looks like mqtt://user:password@host:1883/base; "
+    "special characters in user and password are written as %XX"
 )
 
 
@@ -31,27 +35,39 @@ def from_url(url: str) -> RuntimeSettings:
     """Return the settings with the broker of `mqtt://[user[:password]@]host[:port][/base]`.
 
     Raises:
-        ConfigError: it is no such address.
+        ConfigError: it is no such address; the text does not repeat it, as it may hold a password.
     """
     try:
         parts = urlsplit(url)
-        port = parts.port or 1883
-    except ValueError as error:
-        msg = f"{url!r} is no broker address: {error}"
-        raise ConfigError(msg) from error
-    if parts.scheme != "mqtt" or not parts.hostname:
-        msg = "a broker address looks like mqtt://user:password@host:1883/base"
-        raise ConfigError(msg)
+        port = 1883 if parts.port is None else parts.port
+    except ValueError:
+        raise ConfigError(ADDRESS_FORM) from None
+    if parts.scheme != "mqtt" or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError(ADDRESS_FORM)
     known = load_settings(RuntimeSettings)
-    base = parts.path.strip("/") or known.base
     return load_settings(
         RuntimeSettings,
         host=parts.hostname,
         port=port,
         username=unquote(parts.username or ""),
         password=SecretStr(unquote(parts.password or "")),
-        base=base,
+        base=unquote(parts.path).strip("/") or known.base,
     )
+
+
+def to_url(settings: RuntimeSettings) -> str:
+    """Return the address of a broker in the form that `from_url` takes."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    secret = settings.password.get_secret_value()
+    password = f":{quote(secret, safe='')}" if secret else ""
+    user = f"{quote(settings.username, safe='')}{password}@" if settings.username else ""
+    return f"mqtt://{user}{host}:{settings.port}/{quote(settings.base)}"
+
+
+def configured_broker() -> RuntimeSettings | None:
+    """Return the settings if they name a broker's host, else None."""
+    settings = load_settings(RuntimeSettings)
+    return settings if "host" in settings.model_fields_set else None
 
 
 def find_broker(url: str | None) -> RuntimeSettings:
@@ -65,8 +81,8 @@ def find_broker(url: str | None) -> RuntimeSettings:
     """
     if url:
         return from_url(url)
-    settings = load_settings(RuntimeSettings)
-    if "host" in settings.model_fields_set:
+    settings = configured_broker()
+    if settings is not None:
         return settings
     stack = stack_file.read(stack_file.default_path())
     if stack is None:

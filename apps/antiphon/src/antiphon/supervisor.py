@@ -6,25 +6,19 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-import orjson
-import structlog
+from antiphon_runtime import running
 from antiphon_runtime.broker import lifeline
 
+from antiphon.process_log import ProcessLog
 from antiphon.settings import child_environment
 
-log = structlog.get_logger(__name__)
-
-BACKOFF_S = (0.5, 30.0)
-STEADY_AFTER_S = 60.0
-STOP_TIMEOUT_S = 8.0
 EXIT_CONFIG = 78
-LOG_BYTES = 5 * 1024 * 1024
+LOG_CHECK_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +52,23 @@ PARTS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the supervisor waits, in seconds.
+
+    Attributes:
+        first_pause_s: before the first restart; doubled while the worker keeps dying.
+        longest_pause_s: at most; also after wrong settings.
+        steady_after_s: a life this long makes the next pause the first again.
+        stop_s: what all workers together have to end in good order.
+    """
+
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 30.0
+    steady_after_s: float = 60.0
+    stop_s: float = 8.0
+
+
 @dataclass
 class Child:
     """What is known of one part's process.
@@ -66,13 +77,15 @@ class Child:
         part: the part.
         pid: of its process; None between two lives.
         restarts: how often it was started again.
-        trouble: what its last end was, for people; empty if all is well.
+        trouble: what its last end was, for people; empty before the first.
+        misconfigured: whether its last end was for wrong settings (exit 78).
     """
 
     part: Part
     pid: int | None = None
     restarts: int = 0
     trouble: str = ""
+    misconfigured: bool = False
 
 
 class Supervisor:
@@ -86,6 +99,7 @@ class Supervisor:
         variables: environment that all parts share.
         log_dir: folder for `<worker>.log`.
         on_change: called whenever a child's state changes.
+        patience: how long it waits for what.
     """
 
     def __init__(
@@ -94,69 +108,92 @@ class Supervisor:
         variables: Mapping[str, str],
         log_dir: Path,
         on_change: Callable[[Child], None] = lambda _child: None,
+        patience: Patience = Patience(),
     ) -> None:
         self.children = {part.worker_id: Child(part) for part in parts}
         self._variables = variables
+        self._logs = {name: ProcessLog(log_dir / f"{name}.log") for name in self.children}
         self._log_dir = log_dir
         self._on_change = on_change
+        self._patience = patience
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+        self._killed = False
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Keep all parts running while the block runs, then stop them."""
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        async with asyncio.TaskGroup() as group:
-            keepers = [
-                group.create_task(self._keep(child), name=f"keep:{worker_id}")
-                for worker_id, child in self.children.items()
-            ]
+        """Keep all parts running while the block runs, then stop them.
+
+        What has not ended `stop_s` after the block is killed; nothing is left behind.
+        """
+        await asyncio.to_thread(self._log_dir.mkdir, parents=True, exist_ok=True)
+        keepers = {f"keep:{name}": self._keep(child) for name, child in self.children.items()}
+        ended = asyncio.Event()
+        async with running(logs=self._tend_logs()), running(all=_together(keepers, ended)):
             try:
                 yield
             finally:
-                for keeper in keepers:
-                    keeper.cancel()
-                await self._stop_all()
+                await self._stop(ended)
 
     def kill_all(self) -> None:
-        """End every process at once: the second Ctrl-C."""
+        """End every process at once, and what it has started: the second Ctrl-C."""
+        self._killed = True
+        self._stopping.set()
         for process in self._processes.values():
-            with suppress(ProcessLookupError):
-                process.kill()
+            _kill(process)
 
     def log_path(self, worker_id: str) -> Path:
         """Return where a worker's log is."""
-        return self._log_dir / f"{worker_id}.log"
+        return self._logs[worker_id].path
 
-    def last_words(self, worker_id: str) -> str:
-        """Return the last line of a worker's log; empty if there is none."""
+    async def _stop(self, ended: asyncio.Event) -> None:
+        self._stopping.set()
         try:
-            lines = self.log_path(worker_id).read_text(errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return _sentence(lines[-1]) if lines else ""
+            for process in self._processes.values():
+                _terminate(process)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience.stop_s):
+                    await ended.wait()
+        finally:
+            self.kill_all()  # nobody, if all have ended
+        await ended.wait()
 
     async def _keep(self, child: Child) -> None:
-        pause_s = BACKOFF_S[0]
+        patience = self._patience
+        pause_s = patience.first_pause_s
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopping.is_set():
             begun = loop.time()
-            code = await self._live(child)
-            if loop.time() - begun > STEADY_AFTER_S:
-                pause_s = BACKOFF_S[0]
-            if code == EXIT_CONFIG:
-                pause_s = BACKOFF_S[1]
-            words = await asyncio.to_thread(self.last_words, child.part.worker_id)
-            child.pid = None
-            child.trouble = words if code == EXIT_CONFIG else f"ended with {_ending(code)}: {words}"
-            self._on_change(child)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, BACKOFF_S[1])
+            await self._live(child)
+            if loop.time() - begun > patience.steady_after_s:
+                pause_s = patience.first_pause_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(
+                    patience.longest_pause_s if child.misconfigured else pause_s
+                ):
+                    await self._stopping.wait()
+            pause_s = min(pause_s * 2, patience.longest_pause_s)
             child.restarts += 1
 
-    async def _live(self, child: Child) -> int:
-        """Run one life of the child's process and return its exit code."""
+    async def _live(self, child: Child) -> None:
+        """Run one life of the child's process, and note how it ended."""
         worker_id = child.part.worker_id
-        log_file = await asyncio.to_thread(_open_log, self.log_path(worker_id))
+        try:
+            code = await self._run_process(child)
+        except OSError as error:
+            child.trouble = f"could not be started: {error.strerror}"
+        else:
+            words = await asyncio.to_thread(self._logs[worker_id].last_words)
+            child.misconfigured = code == EXIT_CONFIG
+            child.trouble = words if child.misconfigured and words else _obituary(code, words)
+        finally:
+            child.pid = None
+        if not self._stopping.is_set():
+            self._on_change(child)
+
+    async def _run_process(self, child: Child) -> int:
+        worker_id = child.part.worker_id
+        log_file = await asyncio.to_thread(self._logs[worker_id].open)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid())),
@@ -176,46 +213,57 @@ class Supervisor:
         finally:
             log_file.close()
         self._processes[worker_id] = process
-        child.pid = process.pid
-        self._on_change(child)
-        code = await process.wait()
-        del self._processes[worker_id]
-        return code
-
-    async def _stop_all(self) -> None:
-        processes = list(self._processes.values())
-        for process in processes:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                for process in processes:
-                    await process.wait()
-        except TimeoutError:
-            self.kill_all()
-            for process in processes:
-                await process.wait()
+            child.pid = process.pid
+            self._on_change(child)
+            if self._stopping.is_set():  # told while it was being started
+                (_kill if self._killed else _terminate)(process)
+            return await process.wait()
+        finally:
+            _kill(process)
+            del self._processes[worker_id]
+
+    async def _tend_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_CHECK_S)
+            for log in self._logs.values():
+                await asyncio.to_thread(log.shorten)
 
 
-def _sentence(line: str) -> str:
-    """Return a log line as people read it: the event and its detail, if it is JSON."""
+async def _together(
+    coroutines: Mapping[str, Coroutine[None, None, None]], ended: asyncio.Event
+) -> None:
+    """Run all until they have ended, however, then say so."""
     try:
-        entry = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return line
-    if not isinstance(entry, dict):
-        return line
-    return " ".join(str(entry[key]) for key in ("event", "detail", "reason") if key in entry)
+        async with asyncio.TaskGroup() as group:
+            for name, coroutine in coroutines.items():
+                group.create_task(coroutine, name=name)
+    finally:
+        ended.set()
+
+
+def _terminate(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and what it has started: it leads a group of its own."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _obituary(code: int, words: str) -> str:
+    end = f"ended with {_ending(code)}"
+    return f"{end}: {words}" if words else end
 
 
 def _ending(code: int) -> str:
-    if code < 0:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
         return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
-
-
-def _open_log(path: Path) -> BinaryIO:
-    """Open a log to append to; one that has grown too long is moved aside once."""
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+    except ValueError:  # real-time signals have no name
+        return f"signal {-code}"

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import shlex
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
+from typing import Self
 
 from antiphon_contracts import ConfigError
 from antiphon_runtime import RuntimeSettings, load_settings, running, stack_file
@@ -17,12 +24,17 @@ from rich.console import Console
 from rich.live import Live
 
 from antiphon import screens, weights
-from antiphon.house import BrokerChoice, House, broker_settings, keep_house
-from antiphon.settings import from_url
+from antiphon.house import BrokerChoice, House, WorkerState, broker_settings, keep_house
+from antiphon.interrupts import until_interrupted
+from antiphon.output import print_line
+from antiphon.settings import configured_broker, from_url, to_url
 from antiphon.supervisor import PARTS, Part
 
 REFRESH_S = 1.0
-BROKER_PAUSE_S = 0.2
+SLOW_START_S = 60.0
+BROKER_PAUSES_S = (0.2, 10.0)
+BROKER_STEADY_S = 60.0
+BROKER_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class UpOptions:
     """What to start.
 
     Attributes:
-        broker: address of a broker to use instead of the embedded one.
+        broker: address of a broker to use instead of an embedded one; None takes that of the
+            settings, if they name a host.
         broker_kind: which embedded broker.
         port: the embedded broker's port; None takes a free one.
         without: kinds of workers that run elsewhere.
@@ -56,16 +69,24 @@ def parts_without(kinds: Sequence[str]) -> list[Part]:
     return [part for part in PARTS if part.kind not in kinds]
 
 
-def pub_line(settings: RuntimeSettings) -> str:
-    """Return the complete `mosquitto_pub` line that asks the running stack a question."""
-    user = f" -u {settings.username}" if settings.username else ""
+def ways_in(settings: RuntimeSettings, *, found_by_itself: bool) -> list[str]:
+    """Return the command lines that ask the running stack a question.
+
+    Args:
+        settings: how its broker is reached.
+        found_by_itself: whether `antiphon ask` finds the stack without being told.
+    """
+    broker = [] if found_by_itself else ["--broker", to_url(settings)]
     password = settings.password.get_secret_value()
-    secret = f" -P {password}" if password else ""
     topic = f"{settings.base}/ask" if settings.base else "ask"
-    return (
-        f"mosquitto_pub -h {settings.host} -p {settings.port}{user}{secret} "
-        f"-t {topic} -m 'what time is it'"
-    )
+    pub = ["mosquitto_pub", "-h", settings.host, "-p", str(settings.port)]
+    pub += ["-u", settings.username] if settings.username else []
+    pub += ["-P", password] if password else []
+    question = "what time is it"
+    return [
+        shlex.join(["antiphon", "ask", *broker, question]),
+        shlex.join([*pub, "-t", topic, "-m", question]),
+    ]
 
 
 async def up(options: UpOptions, console: Console) -> None:
@@ -74,37 +95,85 @@ async def up(options: UpOptions, console: Console) -> None:
     Raises:
         ConfigError: it cannot start; the text says what mends it.
     """
-    parts = parts_without(options.without)
-    runtime = load_settings(RuntimeSettings)
-    await asyncio.to_thread(weights.fetch, runtime, weights.needed_models(), console)
-    stop = asyncio.Event()
-    async with AsyncExitStack() as stack:
-        if options.broker is None:
-            stack.enter_context(stack_file.claim(stack_file.default_path()))
-        settings, broker = await stack.enter_async_context(_broker(options, runtime))
-        house = await stack.enter_async_context(keep_house(settings, parts=parts))
-        _obey_signals(house, stop, console)
-        if broker is not None:
-            await stack.enter_async_context(_announced(settings, broker))
-            await stack.enter_async_context(running(broker=_keep_broker(broker, console)))
-        await _watch(house, stop, console)
-        console.print("stopping; what has begun is finished (Ctrl-C again kills)")
+    stack = _Stack(options, console)
+    await until_interrupted(stack.run(), stack.on_stop, stack.on_kill)
+
+
+class _Stack:
+    """One run of the whole stack."""
+
+    def __init__(self, options: UpOptions, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._house: House | None = None
+        self._stopping = False
+
+    def on_stop(self) -> None:
+        self._stopping = True
+
+    def on_kill(self) -> None:
+        if self._house is not None:
+            print_line(self._console, "killing")
+            self._house.supervisor.kill_all()
+
+    async def run(self) -> None:
+        """Run until cancelled; everything ends in good order then."""
+        options, console = self._options, self._console
+        external = external_broker(options)
+        parts = parts_without(options.without)
+        runtime = load_settings(RuntimeSettings)
+        async with AsyncExitStack() as stack:
+            if external is None:
+                stack.enter_context(stack_file.claim(stack_file.default_path()))
+            await weights.fetch(runtime, weights.needed_models(), console)
+            settings, broker = await stack.enter_async_context(_broker(options, external))
+            print_line(
+                console, f"broker at {settings.host}:{settings.port}; starting the workers …"
+            )
+            house = await stack.enter_async_context(keep_house(settings, parts=parts))
+            self._house = house
+            if broker is not None:
+                stack.enter_context(_announced(settings, broker))
+                await stack.enter_async_context(running(broker=_keep_broker(broker, console)))
+            lines = ways_in(settings, found_by_itself=options.broker is None)
+            stack.callback(self._say_stopping)
+            await _watch(house, lines, console)
+
+    def _say_stopping(self) -> None:
+        if self._stopping:
+            print_line(self._console, "stopping; what has begun is finished (Ctrl-C again kills)")
+
+
+def external_broker(options: UpOptions) -> RuntimeSettings | None:
+    """Return the broker to use instead of an embedded one: that of the options or the settings.
+
+    Raises:
+        ConfigError: the options ask for both.
+    """
+    external = configured_broker() if options.broker is None else from_url(options.broker)
+    if external is not None and (options.port is not None or options.broker_kind != "auto"):
+        msg = (
+            f"the broker at {external.host}:{external.port} is to be used, so --port and "
+            "--broker-kind, which are for an embedded one, cannot be obeyed: leave out one side"
+        )
+        raise ConfigError(msg)
+    return external
 
 
 @asynccontextmanager
 async def _broker(
-    options: UpOptions, runtime: RuntimeSettings
+    options: UpOptions, external: RuntimeSettings | None
 ) -> AsyncIterator[tuple[RuntimeSettings, EmbeddedBroker | None]]:
-    if options.broker is not None:
-        yield from_url(options.broker), None
+    if external is not None:
+        yield external, None
         return
-    directory = runtime.data_dir / "broker"
+    directory = load_settings(RuntimeSettings).data_dir / "broker"
     async with broker_settings(directory, options.broker_kind, port=options.port) as found:
         yield found
 
 
-@asynccontextmanager
-async def _announced(settings: RuntimeSettings, broker: EmbeddedBroker) -> AsyncIterator[None]:
+@contextmanager
+def _announced(settings: RuntimeSettings, broker: EmbeddedBroker) -> Iterator[None]:
     """Write the file by which other commands find this stack, while the block runs."""
     path = stack_file.default_path()
     stack_file.write(
@@ -126,60 +195,84 @@ async def _announced(settings: RuntimeSettings, broker: EmbeddedBroker) -> Async
         stack_file.remove(path, os.getpid())
 
 
-def _obey_signals(house: House, stop: asyncio.Event, console: Console) -> None:
-    def on_signal() -> None:
-        if stop.is_set():
-            console.print("killing")
-            house.supervisor.kill_all()
-        stop.set()
-        house.watch.touch()
+async def _keep_broker(broker: EmbeddedBroker, console: Console) -> None:
+    """Start the embedded broker again whenever it dies; everybody reconnects by itself.
 
+    Raises:
+        ConfigError: it cannot be started any more.
+    """
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, on_signal)
+    pause_s, failures = BROKER_PAUSES_S[0], 0
+    while True:
+        begun = loop.time()
+        await broker.wait()
+        if loop.time() - begun > BROKER_STEADY_S:
+            pause_s, failures = BROKER_PAUSES_S[0], 0
+        print_line(console, f"the broker died; starting it again in {pause_s:g} s")
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, BROKER_PAUSES_S[1])
+        try:
+            await broker.restart()
+        except ConfigError:
+            failures += 1
+            if failures == BROKER_ATTEMPTS:
+                raise
 
 
-async def _watch(house: House, stop: asyncio.Event, console: Console) -> None:
-    """Show the workers' health until told to stop."""
+async def _watch(house: House, lines: Sequence[str], console: Console) -> None:
+    """Show the workers' health, for ever."""
     begun = time.monotonic()
-    announced = False
-    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-    async with AsyncExitStack() as stack:
-        if live is not None:
-            stack.enter_context(live)
-        said: dict[str, str] = {}
-        while not stop.is_set():
+    announced, warned = False, False
+    screen: _LiveTable | _ChangeLog
+    screen = _LiveTable(console) if console.is_terminal else _ChangeLog(console)
+    with screen:
+        while True:
+            waited_s = time.monotonic() - begun
             if not house.watch.missing and not announced:
                 announced = True
-                console.print(
-                    f"ready after {time.monotonic() - begun:.1f} s; ask it from anywhere here:\n"
-                    f"  antiphon ask 'what time is it'\n  {pub_line(house.settings)}",
-                    highlight=False,
-                    soft_wrap=True,
-                    markup=False,
-                )
-            if live is not None:
-                live.update(screens.health_table(house.watch.health, house.troubles), refresh=True)
-            else:
-                _say_changes(house, said, console)
+                print_line(console, f"ready after {waited_s:.1f} s; ask it from anywhere here:")
+                for line in lines:
+                    print_line(console, f"  {line}")
+            elif not announced and not warned and waited_s > SLOW_START_S:
+                warned = True
+                print_line(console, f"still not ready: {house.reasons(house.watch.missing)}")
+            screen.show(house.states)
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_S):
                     await house.watch.change()
 
 
-async def _keep_broker(broker: EmbeddedBroker, console: Console) -> None:
-    """Start the embedded broker again whenever it dies; everybody reconnects by itself."""
-    while True:
-        await broker.wait()
-        console.print("the broker died; starting it again")
-        await asyncio.sleep(BROKER_PAUSE_S)
-        await broker.restart()
+class _LiveTable(AbstractContextManager["_LiveTable"]):
+    """A table that stays at the foot of a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def show(self, states: Mapping[str, WorkerState]) -> None:
+        self._live.update(screens.health_table(states), refresh=True)
 
 
-def _say_changes(house: House, said: dict[str, str], console: Console) -> None:
-    states: dict[str, str] = {worker: health.state for worker, health in house.watch.health.items()}
-    states.update({worker: f"down: {trouble}" for worker, trouble in house.troubles.items()})
-    for worker, state in states.items():
-        if said.get(worker) != state:
-            said[worker] = state
-            console.print(f"{worker}: {state}", highlight=False, soft_wrap=True, markup=False)
+class _ChangeLog(AbstractContextManager["_ChangeLog"]):
+    """A line for every change, where nobody looks at a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, str] = {}
+
+    def __exit__(self, *exc: object) -> None:
+        return
+
+    def show(self, states: Mapping[str, WorkerState]) -> None:
+        for worker, state in states.items():
+            notes = f" ({'; '.join(state.notes)})" if state.notes else ""
+            sentence = f"{worker}: {state.state}{notes}"
+            if self._said.get(worker) != sentence:
+                self._said[worker] = sentence
+                print_line(self._console, sentence)

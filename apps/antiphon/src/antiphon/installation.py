@@ -1,0 +1,143 @@
+"""The installation: which extras are there, and the commands that add what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from antiphon_contracts import ConfigError
+from antiphon_llm.settings import LlmSettings
+from antiphon_memory.settings import MemorySettings
+from antiphon_runtime import load_settings
+from antiphon_runtime.settings import config_path
+from antiphon_stt.settings import SttSettings
+from antiphon_tts.settings import TtsSettings
+
+from antiphon.examples import settings_classes
+from antiphon.settings import search_path
+
+EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "stt": {"faster-whisper": ("faster_whisper",), "openai": ("openai",)},
+    "tts": {"piper": ("piper",), "openai": ("openai",)},
+    "llm": {"embedded": ("xllamacpp", "openai"), "server": ("openai",)},
+    "memory": {
+        "sqlite": ("aiosqlite",),
+        "onnx": ("onnxruntime", "tokenizers"),
+    },
+    "st": {"sentence-transformers": ("sentence_transformers",)},
+    "tools": {"tools": ("jsonschema", "simpleeval")},
+}
+"""What each extra brings, by the choice in the settings that needs it."""
+
+
+def missing_extras() -> dict[str, bool]:
+    """Return the extras that lack a module, and whether the settings in force need that one.
+
+    `st` counts only if the settings name it. Sound devices have a finding of their own.
+
+    Raises:
+        ConfigError: the settings are wrong.
+    """
+    chosen = _choices()
+    missing: dict[str, bool] = {}
+    for extra, choices in EXTRAS.items():
+        for choice, modules in choices.items():
+            if any(find_spec(module) is None for module in modules):
+                needed = choice in chosen[extra]
+                missing[extra] = missing.get(extra, False) or needed
+    if not missing.get("st"):
+        missing.pop("st", None)
+    return missing
+
+
+def _choices() -> dict[str, set[str]]:
+    llm = load_settings(LlmSettings)
+    memory = load_settings(MemorySettings)
+    served = llm.provider in {"openai", "ollama"} or bool(llm.base_url)
+    embedder = "onnx" if memory.engine == "auto" else memory.engine
+    return {
+        "stt": {load_settings(SttSettings).engine},
+        "tts": {load_settings(TtsSettings).engine},
+        "llm": {"server" if served and llm.provider != "embedded" else "embedded"},
+        "memory": {memory.store, embedder},
+        "st": {embedder},
+        "tools": {"tools"},
+    }
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to this very installation.
+
+    It names where Antiphon was installed from: no package registry has it.
+    """
+    python = shlex.quote(sys.executable)
+    path, editable = _origin()
+    if path:
+        what = f"{'-e ' if editable else ''}{shlex.quote(f'{path}[{extra}]')}"
+    else:
+        what = f"'antiphon[{extra}]'"
+    return f"{python} -m pip install {what}"
+
+
+def _origin() -> tuple[str, bool]:
+    """Return where Antiphon was installed from, and whether it is editable (PEP 610)."""
+    try:
+        text = distribution("antiphon").read_text("direct_url.json")
+    except PackageNotFoundError:
+        return "", False
+    if not text:
+        return "", False
+    origin: dict[str, Any] = json.loads(text)
+    path = unquote(urlsplit(str(origin.get("url", ""))).path)
+    return path, bool(origin.get("dir_info", {}).get("editable"))
+
+
+def system_package(name: str) -> str:
+    """Return the command that installs one of the system's packages, by its Debian name."""
+    if sys.platform == "darwin":
+        brewed = {"libportaudio2": "portaudio"}
+        return f"brew install {brewed.get(name, name)}"
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    managers = {"apt": f"apt install {name}", "dnf": f"dnf install {_FEDORA.get(name, name)}"}
+    for manager, command in managers.items():
+        if shutil.which(manager, path=search_path()):
+            return f"{sudo}{command}"
+    return f"install {name} with your system's package manager"
+
+
+_FEDORA = {"libportaudio2": "portaudio"}
+
+
+def settings_problems() -> list[str]:
+    """Return what is wrong with the settings of all parts, a sentence each."""
+    problems = []
+    for settings in settings_classes():
+        try:
+            load_settings(settings)
+        except ConfigError as error:
+            problems.append(str(error))
+    known = {settings.section for settings in settings_classes()}
+    problems += [
+        f"antiphon.toml has a table [{name}] that nobody reads; there are: "
+        f"{', '.join(sorted(known))}"
+        for name in _tables()
+        if name not in known
+    ]
+    return list(dict.fromkeys(problems))
+
+
+def _tables() -> list[str]:
+    try:
+        path = config_path()
+        return [] if path is None else list(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ConfigError):
+        return []  # every part's own settings say so

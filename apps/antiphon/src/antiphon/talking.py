@@ -1,0 +1,208 @@
+"""Talking to the running stack: `antiphon ask`, `say`, `pub` and `status`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+from antiphon_contracts import (
+    HEALTH,
+    SAY_SITE,
+    TTS_STATUS,
+    ConfigError,
+    EngineError,
+    Message,
+    RawTopic,
+    RequestTimeout,
+    TtsStatus,
+    new_id,
+)
+from antiphon_runtime import listen
+from rich.console import Console
+
+from antiphon import screens
+from antiphon.asking import Asked, Questioner, write_speech
+from antiphon.house import HouseWatch, WorkerState, client_bus, open_bus
+from antiphon.output import print_json, print_line
+from antiphon.settings import find_broker
+
+CONNECT_TIMEOUT_S = 5.0
+SAY_BEGIN_S = 30.0
+SAY_END_S = 300.0
+RECORDING_S = 30.0
+FIRST_HEALTH_S = 1.5
+ALL_HEALTH_S = 0.3
+
+
+async def ask(
+    text: str | None,
+    recording: Path | None,
+    out: Path | None,
+    *,
+    json: bool,
+    site: str,
+    broker: str | None,
+) -> None:
+    """Ask by text, by recording or, without either, by microphone; print what is answered.
+
+    Raises:
+        AntiphonError: there is no answer, or it is an apology.
+    """
+    settings = find_broker(broker)
+    data = None if recording is None else await asyncio.to_thread(read_recording, recording)
+    async with Questioner(client_bus(settings), site).asking(CONNECT_TIMEOUT_S) as questioner:
+        if text is not None:
+            asked = await questioner.ask_text(text)
+        elif data is not None:
+            asked = await questioner.ask_recording(data)
+        else:
+            asked = await _ask_aloud(questioner)
+    audio = None if out is None else write_speech(asked, out)
+    if json:
+        print_json(asked.as_json(audio))
+    else:
+        _show(asked, audio)
+    if asked.note:
+        print_line(Console(stderr=True), f"antiphon: {asked.note}")
+    if asked.answer.error is not None:
+        raise EngineError(asked.answer.error)
+
+
+def read_recording(path: Path) -> bytes:
+    """Return a file's bytes; blocks.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise ConfigError(msg) from error
+
+
+async def _ask_aloud(questioner: Questioner) -> Asked:
+    async with _enter_pressed() as stop:
+        print_line(Console(stderr=True), "recording: press Enter when you have asked")
+        return await questioner.ask_microphone(stop, RECORDING_S)
+
+
+@asynccontextmanager
+async def _enter_pressed() -> AsyncIterator[asyncio.Future[None]]:
+    """Yield what is done when a line, or the end, of standard input comes.
+
+    Raises:
+        ConfigError: standard input cannot be waited for.
+    """
+    loop = asyncio.get_running_loop()
+    pressed: asyncio.Future[None] = loop.create_future()
+
+    def on_input(descriptor: int) -> None:
+        os.read(descriptor, 4096)
+        loop.remove_reader(descriptor)
+        if not pressed.done():
+            pressed.set_result(None)
+
+    try:
+        descriptor = sys.stdin.fileno()
+        loop.add_reader(descriptor, on_input, descriptor)
+    except (AttributeError, OSError, ValueError) as error:
+        msg = "--mic ends at Enter, so it needs a terminal (or a pipe) as standard input"
+        raise ConfigError(msg) from error
+    try:
+        yield pressed
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _show(asked: Asked, audio: Path | None) -> None:
+    console = Console()
+    print_line(console, asked.answer.answer or "(no answer)")
+    if console.is_terminal:
+        for line in screens.waterfall(asked.answer.stages, asked.first_audio_ms):
+            print_line(console, line)
+    if audio is not None:
+        print_line(console, f"sound: {audio}")
+
+
+async def say(text: str, site: str, broker: str | None) -> None:
+    """Have a text spoken at a site; returns when all its sound was sent.
+
+    Raises:
+        RequestTimeout: nobody speaks.
+        EngineError: it could not be spoken, or was interrupted.
+        BusError: there is no broker, or it refused.
+    """
+    bus = client_bus(find_broker(broker))
+    utterance_id = new_id()
+    begun = asyncio.Event()
+    ended: asyncio.Future[TtsStatus] = asyncio.get_running_loop().create_future()
+
+    async def on_status(message: Message[TtsStatus]) -> None:
+        if message.data.utterance_id == utterance_id:
+            begun.set()
+            if message.data.state != "started" and not ended.done():
+                ended.set_result(message.data)
+
+    bus.install([listen(TTS_STATUS, on_status)])
+    payload = orjson.dumps({"text": text, "id": utterance_id})
+    async with open_bus(bus, CONNECT_TIMEOUT_S):
+        await bus.publish_raw(SAY_SITE, payload, ttl_s=SAY_BEGIN_S, site=site)
+        try:
+            async with asyncio.timeout(SAY_BEGIN_S):
+                await begun.wait()
+            async with asyncio.timeout(SAY_END_S):
+                status = await ended
+        except TimeoutError:
+            msg = "nobody spoke it in time: see `antiphon status`"
+            raise RequestTimeout(msg) from None
+    if status.state != "synthesised":
+        raise EngineError(status.detail or f"it was not spoken to its end: {status.state}")
+
+
+async def publish(topic: str, message: str, broker: str | None) -> None:
+    """Publish a message as it is, below the base.
+
+    Raises:
+        ContractError: nothing can be published to such a topic.
+        BusError: there is no broker, or it refused.
+    """
+    target = RawTopic(topic, 1, "cli", "A topic named by hand.")
+    if target.slots or not topic or any(sign in topic for sign in "+#\0"):
+        msg = f"{topic!r} is no topic to publish to: write it out, without +, # and braces"
+        raise ConfigError(msg)
+    bus = client_bus(find_broker(broker))
+    async with open_bus(bus, CONNECT_TIMEOUT_S):
+        await bus.publish_raw(target, message.encode())
+
+
+async def status(*, json: bool, broker: str | None) -> None:
+    """Print how the workers on the broker are.
+
+    Raises:
+        EngineError: there is none.
+    """
+    bus = client_bus(find_broker(broker))
+    watch = HouseWatch()
+    bus.install([listen(HEALTH, watch.on_health)])
+    async with open_bus(bus, CONNECT_TIMEOUT_S):
+        try:
+            async with asyncio.timeout(FIRST_HEALTH_S):
+                await watch.change()
+        except TimeoutError:
+            pass
+        else:
+            await asyncio.sleep(ALL_HEALTH_S)  # the others' retained health comes with the first
+    if json:
+        print_json({name: health.model_dump() for name, health in watch.health.items()})
+    else:
+        states = {name: WorkerState(known.state, known) for name, known in watch.health.items()}
+        Console().print(screens.health_table(states))
+    if not watch.health:
+        msg = "no worker is there: start them with `antiphon up`"
+        raise EngineError(msg)
