@@ -8,9 +8,9 @@ engines, numpy and whatever else only others use.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -26,14 +26,19 @@ from antiphon.output import (
 if TYPE_CHECKING:
     from antiphon_contracts import AntiphonError
 
+T = TypeVar("T")
+
 app = typer.Typer(
     name="antiphon",
     help="Antiphon: a private voice assistant that runs at home.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # boxes around the help would double the time until it is there
 )
-models_app = typer.Typer(help="Model weights: list, fetch, verify.", no_args_is_help=True)
+models_app = typer.Typer(
+    help="Model weights: list, fetch, verify.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(models_app, name="models")
 
 Broker = Annotated[
@@ -70,10 +75,14 @@ def _exit_code(error: AntiphonError) -> int:
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_WRONG
 
 
-def _quiet_logs() -> None:
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work to its end, with nothing in the log but errors."""
+    import asyncio
+
     from antiphon_runtime import configure_logs
 
     configure_logs("cli", level="error", style="text")
+    return asyncio.run(work)
 
 
 @app.command()
@@ -92,14 +101,13 @@ def up(
         list[str] | None, typer.Option(help="A kind of worker that runs elsewhere; repeatable.")
     ] = None,
 ) -> None:
-    """Start everything on this machine and keep it running until Ctrl-C."""
+    """Start everything here and keep it running until Ctrl-C."""
     from rich.console import Console
 
     from antiphon.up import UpOptions
     from antiphon.up import up as run
 
-    _quiet_logs()
-    asyncio.run(run(UpOptions(broker, broker_kind, port, tuple(without or ())), Console()))
+    _run(run(UpOptions(broker, broker_kind, port, tuple(without or ())), Console()))
 
 
 @app.command()
@@ -109,13 +117,12 @@ def demo(
         Path | None, typer.Option(help="Folder for the answers' WAVs; else ./demo-out.")
     ] = None,
 ) -> None:
-    """Start everything on free ports, ask aloud, and check the spoken answers."""
+    """Start everything, ask aloud, and check the spoken answers."""
     from rich.console import Console
 
     from antiphon.demo import demo as run
 
-    _quiet_logs()
-    results = asyncio.run(run(out, Console(stderr=json)))
+    results = _run(run(out, Console(stderr=json)))
     if results is None:
         raise SystemExit(EXIT_INTERRUPTED)
     if json:
@@ -143,8 +150,7 @@ def ask(
         complain("the question is empty", EXIT_USAGE)
     from antiphon.talking import ask as run
 
-    _quiet_logs()
-    asyncio.run(run(text, wav, out, json=json, site=site, broker=broker))
+    _run(run(text, wav, out, json=json, site=site, broker=broker))
 
 
 @app.command()
@@ -158,8 +164,7 @@ def say(
         complain("there is nothing to say", EXIT_USAGE)
     from antiphon.talking import say as run
 
-    _quiet_logs()
-    asyncio.run(run(text, site, broker))
+    _run(run(text, site, broker))
 
 
 @app.command()
@@ -171,19 +176,20 @@ def pub(
     """Publish a raw MQTT message to the running stack."""
     from antiphon.talking import publish as run
 
-    _quiet_logs()
-    asyncio.run(run(topic, message, broker))
+    _run(run(topic, message, broker))
 
 
 @app.command()
 def transcribe(
     files: Annotated[list[Path], typer.Argument(help="Recordings: WAV, FLAC, OGG or MP3.")],
 ) -> None:
-    """Print what is said in recordings; with several, a line each: path, tab, text."""
+    """Print what is said in recordings.
+
+    With several, a line each: path, tab, text.
+    """
     from antiphon.transcription import transcribe_files as run
 
-    _quiet_logs()
-    if not asyncio.run(run(files)):
+    if not _run(run(files)):
         raise SystemExit(EXIT_WRONG)
 
 
@@ -192,17 +198,15 @@ def status(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  
     """Show how the workers are."""
     from antiphon.talking import status as run
 
-    _quiet_logs()
-    asyncio.run(run(json=json, broker=broker))
+    _run(run(json=json, broker=broker))
 
 
 @app.command()
 def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  (a flag of the command line)
-    """Say what is wrong on this machine, and the command that mends it."""
+    """Say what is wrong here, and the command that mends it."""
     from antiphon import doctor as medicine
 
-    _quiet_logs()
-    findings = asyncio.run(medicine.examine(broker))
+    findings = _run(medicine.examine(broker))
     medicine.show(findings, json=json)
     if any(finding.verdict == "wrong" for finding in findings):
         raise SystemExit(EXIT_WRONG)
@@ -221,14 +225,14 @@ def models_fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Names from `models list`.")] = None,
     defaults: Defaults = False,  # noqa: FBT002  (a flag of the command line)
 ) -> None:
-    """Fetch and verify weights; those that are here already cost nothing."""
+    """Fetch and verify the weights that are not here yet."""
     if not names and not defaults:
         complain(
             "name the weights to fetch (see `antiphon models list`), or use --defaults", EXIT_USAGE
         )
     from antiphon import weights
 
-    asyncio.run(weights.fetch_named(names or [], defaults=defaults))
+    _run(weights.fetch_named(names or [], defaults=defaults))
 
 
 @models_app.command("verify")
