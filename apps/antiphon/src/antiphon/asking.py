@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,11 +89,18 @@ class Questioner:
     Args:
         bus: of its own, not yet open.
         site_id: where it asks.
+        on_answer: called with each answer as soon as it is there; its sound comes later.
     """
 
-    def __init__(self, bus: Bus, site_id: str) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        site_id: str,
+        on_answer: Callable[[PlainAnswer], None] = lambda _answer: None,
+    ) -> None:
         self._bus = bus
         self.site_id = site_id
+        self._tell = on_answer
         self._answers: dict[str, asyncio.Future[PlainAnswer]] = {}
         self._captures: dict[str, _Capture] = {}
         self._ears = Ears()
@@ -276,6 +283,7 @@ class Questioner:
         except TimeoutError:
             msg = f"nobody answered within {ANSWER_TIMEOUT_S:g} s: see `antiphon status`"
             raise RequestTimeout(msg) from None
+        self._tell(answer)
         if answer.utterance_id is None:
             return Asked(answer, None, None)
         try:

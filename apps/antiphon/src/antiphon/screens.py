@@ -27,7 +27,7 @@ def health_table(states: Mapping[str, WorkerState]) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("worker", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("engine", overflow="ellipsis", no_wrap=True)
+    table.add_column("engine")  # the one that gives way on a narrow terminal
     for title in ("up", "loop p99", "waiting"):
         table.add_column(title, justify="right", no_wrap=True)
     lines = []

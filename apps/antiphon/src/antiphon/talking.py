@@ -17,6 +17,7 @@ from antiphon_contracts import (
     ConfigError,
     EngineError,
     Message,
+    PlainAnswer,
     RawTopic,
     RequestTimeout,
     TtsStatus,
@@ -55,7 +56,14 @@ async def ask(
     """
     settings = find_broker(broker)
     data = None if recording is None else await asyncio.to_thread(read_recording, recording)
-    async with Questioner(client_bus(settings), site).asking(CONNECT_TIMEOUT_S) as questioner:
+    console = Console()
+
+    def on_answer(answer: PlainAnswer) -> None:
+        if not json:
+            print_line(console, answer.answer or "(no answer)")
+
+    bus = client_bus(settings)
+    async with Questioner(bus, site, on_answer).asking(CONNECT_TIMEOUT_S) as questioner:
         if text is not None:
             asked = await questioner.ask_text(text)
         elif data is not None:
@@ -66,7 +74,7 @@ async def ask(
     if json:
         print_json(asked.as_json(audio))
     else:
-        _show(asked, audio)
+        _show_sound(asked, audio, console)
     if asked.note:
         print_line(Console(stderr=True), f"antiphon: {asked.note}")
     if asked.answer.error is not None:
@@ -120,9 +128,7 @@ async def _enter_pressed() -> AsyncIterator[asyncio.Future[None]]:
         loop.remove_reader(descriptor)
 
 
-def _show(asked: Asked, audio: Path | None) -> None:
-    console = Console()
-    print_line(console, asked.answer.answer or "(no answer)")
+def _show_sound(asked: Asked, audio: Path | None, console: Console) -> None:
     if console.is_terminal:
         for line in screens.waterfall(asked.answer.stages, asked.first_audio_ms):
             print_line(console, line)
