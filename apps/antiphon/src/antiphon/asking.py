@@ -23,7 +23,6 @@ from antiphon_contracts import (
     AntiphonError,
     CaptureControl,
     CaptureStatus,
-    ConfigError,
     ContractError,
     EngineError,
     Health,
@@ -337,9 +336,5 @@ def write_speech(asked: Asked, path: Path) -> Path | None:
         return None
     from antiphon_audio import wav  # noqa: PLC0415  (numpy is for whoever hears something)
 
-    try:
-        wav.write(path, asked.speech)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}"
-        raise ConfigError(msg) from error
+    wav.write(path, asked.speech)
     return path
