@@ -76,14 +76,12 @@ class Child:
     Attributes:
         part: the part.
         pid: of its process; None between two lives.
-        restarts: how often it was started again.
         trouble: what its last end was, for people; empty before the first.
         misconfigured: whether its last end was for wrong settings (exit 78).
     """
 
     part: Part
     pid: int | None = None
-    restarts: int = 0
     trouble: str = ""
     misconfigured: bool = False
 
@@ -173,7 +171,6 @@ class Supervisor:
                 ):
                     await self._stopping.wait()
             pause_s = min(pause_s * 2, patience.longest_pause_s)
-            child.restarts += 1
 
     async def _live(self, child: Child) -> None:
         """Run one life of the child's process, and note how it ended."""
