@@ -27,6 +27,7 @@ Verdict = Literal["ok", "note", "wrong"]
 
 MIN_FREE_BYTES = 1024**3
 HEALTH_S = 1.5
+RESTART = "antiphon up  # starts all that is missing"
 MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
 
@@ -58,9 +59,9 @@ async def examine(broker: str | None) -> list[Finding]:
         return findings  # without right settings nobody knows what is needed
     runtime = load_settings(RuntimeSettings)
     looks: list[Callable[[], Iterator[Finding]]] = [
-        _extras,
+        extras,
         lambda: models(ModelStore(runtime.models_dir), weights.needed_models()),
-        _programmes,
+        programmes,
         _ports,
         _devices,
         lambda: disk(runtime),
@@ -68,7 +69,7 @@ async def examine(broker: str | None) -> list[Finding]:
     for look in looks:
         findings += await asyncio.to_thread(lambda look=look: list(look()))  # type: ignore[misc]
     findings.append(await language_model(load_settings(LlmSettings)))
-    return findings + await _stack(broker)
+    return findings + await stack(broker)
 
 
 def show(findings: list[Finding], *, json: bool) -> None:
@@ -98,7 +99,8 @@ def _settings() -> Iterator[Finding]:
         yield Finding("settings", "ok", "environment and antiphon.toml are right")
 
 
-def _extras() -> Iterator[Finding]:
+def extras() -> Iterator[Finding]:
+    """Look for the modules that each extra brings."""
     missing = installation.missing_extras()
     for extra, needed in missing.items():
         yield Finding(
@@ -124,7 +126,8 @@ def models(store: ModelStore, names: list[str]) -> Iterator[Finding]:
             yield Finding("models", "ok", f"{name} is there and whole")
 
 
-def _programmes() -> Iterator[Finding]:
+def programmes() -> Iterator[Finding]:
+    """Look for the programmes of the system that are used if they are there."""
     found = find_mosquitto()
     if found is None:
         yield Finding(
@@ -223,7 +226,8 @@ async def language_model(settings: LlmSettings) -> Finding:
     return Finding("llm", "wrong" if found.remedy else "ok", found.detail, found.remedy)
 
 
-async def _stack(broker: str | None) -> list[Finding]:
+async def stack(broker: str | None) -> list[Finding]:
+    """Look whether a stack runs, and how its workers are; takes up to 6 s."""
     watch = HouseWatch()
     try:
         settings = find_broker(broker)
@@ -244,6 +248,7 @@ def workers(watch: HouseWatch) -> Iterator[Finding]:
     for name, health in sorted(watch.health.items()):
         if health.state in {"gone", "degraded"}:
             detail = f"{name} is {health.state}: {'; '.join(health.notes) or 'see its log'}"
-            yield Finding("worker", "wrong" if health.state == "gone" else "note", detail)
+            verdict: Verdict = "wrong" if health.state == "gone" else "note"
+            yield Finding("worker", verdict, detail, RESTART if verdict == "wrong" else "")
     if not watch.health:
         yield Finding("worker", "wrong", "no worker is on that broker", "antiphon up")

@@ -95,7 +95,8 @@ def _bars(console: Console) -> Iterator[OnProgress]:
         yield on_progress
     finally:
         over.set()
-        bars.stop()
+        if bars.live.is_started:
+            bars.stop()
 
 
 async def fetch_named(names: Sequence[str], *, defaults: bool) -> None:
@@ -116,7 +117,10 @@ def verify(names: Sequence[str]) -> bool:
     """
     store = ModelStore(load_settings(RuntimeSettings).models_dir)
     console, well = Console(), True
-    for name in names or [manifest.name for manifest in store.installed()]:
+    chosen = names or [manifest.name for manifest in store.installed()]
+    if not chosen:
+        print_line(console, "no weights are here: antiphon models fetch --defaults")
+    for name in chosen:
         problems = store.verify(name)
         well = well and not problems
         remedy = f"  → antiphon models fetch {name}" if problems else ""
