@@ -75,10 +75,10 @@ async def ask(
         print_json(asked.as_json(audio))
     else:
         _show_sound(asked, audio, console)
-    if asked.note:
-        print_line(Console(stderr=True), f"antiphon: {asked.note}")
     if asked.answer.error is not None:
         raise EngineError(asked.answer.error)
+    if asked.note:
+        print_line(Console(stderr=True), f"antiphon: {asked.note}")
 
 
 def read_recording(path: Path) -> bytes:
