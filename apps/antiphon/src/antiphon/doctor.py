@@ -66,8 +66,7 @@ async def examine(broker: str | None) -> list[Finding]:
         _devices,
         lambda: disk(runtime),
     ]
-    for look in looks:
-        findings += await asyncio.to_thread(lambda look=look: list(look()))  # type: ignore[misc]
+    findings += await asyncio.to_thread(lambda: [found for look in looks for found in look()])
     findings.append(await language_model(load_settings(LlmSettings)))
     return findings + await stack(broker)
 
