@@ -190,14 +190,18 @@ async def test_the_text_is_told_before_its_sound_is_there() -> None:
         assert asking_it.result().speech is not None
 
 
-async def test_a_speaker_that_dies_in_mid_answer_leaves_the_text_and_a_sentence() -> None:
+@pytest.mark.parametrize("afterwards", [(), ("starting", "ready")], ids=["gone", "back"])
+async def test_a_speaker_that_dies_in_mid_answer_leaves_the_text_and_a_sentence(
+    afterwards: tuple[str, ...],
+) -> None:
     async with scene() as it:
         it.speaker("ready")
 
         def react(ask_id: str | None) -> None:
             it.frames(end=False)
             it.answer(plain("84", ask_id=ask_id, spoken=True))
-            it.speaker("gone")
+            for state in ("gone", *afterwards):
+                it.speaker(state)
 
         await it.answer_written(react)
         asked = await it.questioner.ask_text("what is 12 times 7")

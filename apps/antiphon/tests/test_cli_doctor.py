@@ -247,8 +247,10 @@ async def test_nobody_at_the_address_is_wrong_and_its_password_is_not_quoted() -
 
 async def test_a_server_that_hangs_is_not_waited_for_long() -> None:
     async with OpenAiServer([Hang()]) as server:
-        found = await chat_server.look(served(server.base_url, model="qwen"), timeout_s=0.2)
+        url = server.base_url.replace("http://", "http://ada:hunter2@")
+        found = await chat_server.look(served(url, model="qwen"), timeout_s=0.2)
     assert "has not answered" in found.detail
+    assert "hunter2" not in found.detail
     assert found.remedy
 
 

@@ -57,13 +57,15 @@ def test_long_words_are_cut_and_bytes_that_are_no_text_do_no_harm(log: ProcessLo
 
 
 def test_a_log_that_has_grown_too_long_is_set_aside_while_it_is_written(log: ProcessLog) -> None:
+    live(log, "an earlier life")
     with log.open() as file:
         file.write(b"a" * 101)
         file.flush()
         log.shorten()
         file.write(b"b\n")
     assert log.path.read_bytes() == b"b\n"
-    assert log.path.with_name("stt-1.log.1").read_bytes() == b"a" * 101
+    set_aside = log.path.with_name("stt-1.log.1").read_bytes()
+    assert set_aside == b"an earlier life\n" + b"a" * 101
     assert log.last_words() == "b"
 
 
