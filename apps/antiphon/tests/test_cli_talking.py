@@ -21,6 +21,7 @@ from antiphon_contracts import (
     RawTopic,
     RequestTimeout,
     TtsStatus,
+    WorkerGone,
 )
 from antiphon_runtime import Bus, RawMessage, RuntimeSettings, listen_raw
 from antiphon_runtime.testing import House
@@ -34,6 +35,7 @@ BROKER = "mqtt://in.memory"
 async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     """The broker that every command finds."""
     monkeypatch.setattr(heard_speech, "GONE_GRACE_S", 0.01)
+    monkeypatch.setattr(talking, "SAY_GONE_S", 0.05)
     async with asyncio.timeout(10), House() as house:
 
         def client_bus(_settings: RuntimeSettings) -> Bus:
@@ -137,6 +139,23 @@ async def test_say_fails_where_speech_does(
 ) -> None:
     await saying(house, lambda utterance: status(house, utterance, state, detail))
     with pytest.raises(EngineError, match=said):
+        await talking.say("Dinner is ready.", "default", BROKER)
+
+
+async def test_say_does_not_wait_for_a_speaker_that_is_gone(house: House) -> None:
+    house.say(HEALTH, Health(worker="tts-1", kind="tts", state="gone"), worker="tts-1")
+    with pytest.raises(WorkerGone, match="no TTS worker is there"):
+        await talking.say("Dinner is ready.", "default", BROKER)
+
+
+async def test_say_waits_for_the_one_speaker_of_two_that_is_there(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talking, "SAY_BEGIN_S", 0.1)
+    for worker, state in (("tts-1", "gone"), ("tts-2", "ready")):
+        health = Health.model_validate({"worker": worker, "kind": "tts", "state": state})
+        house.say(HEALTH, health, worker=worker)
+    with pytest.raises(RequestTimeout):
         await talking.say("Dinner is ready.", "default", BROKER)
 
 

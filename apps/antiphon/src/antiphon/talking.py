@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -16,11 +16,13 @@ from antiphon_contracts import (
     TTS_STATUS,
     ConfigError,
     EngineError,
+    Health,
     Message,
     PlainAnswer,
     RawTopic,
     RequestTimeout,
     TtsStatus,
+    WorkerGone,
     new_id,
 )
 from antiphon_runtime import listen
@@ -33,6 +35,7 @@ from antiphon.output import print_json, print_line
 from antiphon.settings import find_broker
 
 CONNECT_TIMEOUT_S = 5.0
+SAY_GONE_S = 1.5  # a worker that is just being started again speaks late
 SAY_BEGIN_S = 30.0
 SAY_END_S = 300.0
 RECORDING_S = 30.0
@@ -140,35 +143,58 @@ async def say(text: str, site: str, broker: str | None) -> None:
     """Have a text spoken at a site; returns when all its sound was sent.
 
     Raises:
-        RequestTimeout: nobody speaks.
+        RequestTimeout: nobody took it up.
+        WorkerGone: there is no TTS worker.
         EngineError: it could not be spoken, or was interrupted.
         BusError: there is no broker, or it refused.
     """
     bus = client_bus(find_broker(broker))
-    utterance_id = new_id()
-    begun = asyncio.Event()
-    ended: asyncio.Future[TtsStatus] = asyncio.get_running_loop().create_future()
-
-    async def on_status(message: Message[TtsStatus]) -> None:
-        if message.data.utterance_id == utterance_id:
-            begun.set()
-            if message.data.state != "started" and not ended.done():
-                ended.set_result(message.data)
-
-    bus.install([listen(TTS_STATUS, on_status)])
-    payload = orjson.dumps({"text": text, "id": utterance_id})
+    announcement = _Announcement(new_id())
+    bus.install(
+        [listen(TTS_STATUS, announcement.on_status), listen(HEALTH, announcement.on_health)]
+    )
+    payload = orjson.dumps({"text": text, "id": announcement.utterance_id})
     async with open_bus(bus, CONNECT_TIMEOUT_S):
         await bus.publish_raw(SAY_SITE, payload, ttl_s=SAY_BEGIN_S, site=site)
+        status = await announcement.end()
+    if status.state != "synthesised":
+        raise EngineError(status.detail or f"it was not spoken to its end: {status.state}")
+
+
+class _Announcement:
+    """A text that is on its way to be spoken."""
+
+    def __init__(self, utterance_id: str) -> None:
+        self.utterance_id = utterance_id
+        self._speakers: dict[str, str] = {}
+        self._begun = asyncio.Event()
+        self._ended: asyncio.Future[TtsStatus] = asyncio.get_running_loop().create_future()
+
+    async def on_status(self, message: Message[TtsStatus]) -> None:
+        if message.data.utterance_id == self.utterance_id:
+            self._begun.set()
+            if message.data.state != "started" and not self._ended.done():
+                self._ended.set_result(message.data)
+
+    async def on_health(self, message: Message[Health]) -> None:
+        if message.data.kind == "tts":
+            self._speakers[message.data.worker] = message.data.state
+
+    async def end(self) -> TtsStatus:
+        """Return how it ended."""
         try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAY_GONE_S):
+                    await self._begun.wait()
+            if not self._begun.is_set() and set(self._speakers.values()) == {"gone"}:
+                raise WorkerGone("no TTS worker is there: see `antiphon status`")
             async with asyncio.timeout(SAY_BEGIN_S):
-                await begun.wait()
+                await self._begun.wait()
             async with asyncio.timeout(SAY_END_S):
-                status = await ended
+                return await self._ended
         except TimeoutError:
             msg = "nobody spoke it in time: see `antiphon status`"
             raise RequestTimeout(msg) from None
-    if status.state != "synthesised":
-        raise EngineError(status.detail or f"it was not spoken to its end: {status.state}")
 
 
 async def publish(topic: str, message: str, broker: str | None) -> None:
