@@ -12,7 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from antiphon_contracts import MEMORY_QUERY, MEMORY_RESULTS, MemoryQuery, parse
+from antiphon_contracts import (
+    MEMORY_QUERY,
+    MEMORY_RESULTS,
+    MemoryQuery,
+    RequestTimeout,
+    parse,
+)
 from antiphon_runtime import Delivery, PublishOptions, Transport
 from antiphon_runtime.broker import EmbeddedBroker, embedded_broker
 from chaos import WAIT_S, Load, Scale, asker, carried_out, counting_worker, transport_to, under_load
@@ -221,3 +227,30 @@ async def test_a_member_of_a_group_dies_for_good(
     scale.record(f"one of a group of two dies for good, {load.total} requests", f"{load.outcomes}")
     assert load.outcomes == {"answered": load.total}
     assert load.wrong == pending == 0
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_worker_whose_clock_is_wrong(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale, hours: int
+) -> None:
+    off = {"ANTIPHON_COUNTING_CLOCK_OFF_S": str(3600 * hours)}
+    async with (
+        counting_worker(broker.address, tmp_path, **off) as worker,
+        asker(broker.address) as bus,
+    ):
+        load = Load(bus, scale(1_000))
+        await load.run()
+        await worker.kill()
+        await seconds_until(lambda: bus.presence.is_gone("memory"))
+        bus.presence.forget("memory-1")  # as one who knows nothing of it, and so asks
+        with pytest.raises(RequestTimeout):
+            await bus.request(
+                MEMORY_QUERY, MemoryQuery(text="stale"), timeout_s=1, message_id="stale"
+            )
+        await worker.start()
+        await answers(load)
+    scale.record(
+        f"a worker's clock {hours:+d} h wrong, {load.total} requests", f"{dict(load.outcomes)}"
+    )
+    assert load.outcomes == {"answered": load.total}
+    assert "stale" not in carried_out(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,10 +19,14 @@ class CountingSettings(Settings):
     section: ClassVar[str] = "counting"
 
     ledger: Path
+    clock_off_s: float = 0.0
     work_s: float = Field(default=0.0, ge=0)
 
 
 def build(worker: Worker[CountingSettings]) -> Wiring:
+    true_time = time.time
+    # As on a machine whose clock has no battery: the monotonic clock is right.
+    time.time = lambda: true_time() + worker.settings.clock_off_s
     ledger = os.open(worker.settings.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     async def on_query(message: Message[MemoryQuery]) -> MemoryResults:

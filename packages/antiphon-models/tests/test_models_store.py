@@ -92,8 +92,11 @@ def test_a_damaged_file_is_found_and_fetched_again(bench: Bench) -> None:
     assert bench.store.verify("tiny") == [
         "sub/weights.bin is damaged (its SHA-256 is not the expected one)"
     ]
+    with pytest.raises(ConfigError, match=r"tiny is not sound.*`antiphon models fetch tiny`"):
+        bench.store.checked_path("tiny")
     bench.store.fetch("tiny")
     assert weights.read_bytes() == WEIGHTS
+    assert bench.store.checked_path("tiny") == bench.store.path("tiny")
 
 
 @pytest.mark.parametrize("damage", ["shorter", "gone"])

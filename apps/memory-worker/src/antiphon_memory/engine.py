@@ -50,7 +50,7 @@ class OnnxEmbedder:
         Raises:
             ConfigError: the weights or the libraries are missing or unfit.
         """
-        folder = self._models.path(self._model)
+        folder = self._models.checked_path(self._model)
         try:
             import onnxruntime
             from tokenizers import Tokenizer
@@ -125,7 +125,7 @@ class TorchEmbedder:
         Raises:
             ConfigError: the weights or the libraries are missing or unfit.
         """
-        folder = self._models.path(self._model)
+        folder = self._models.checked_path(self._model)
         try:
             torch = import_module("torch")
             from sentence_transformers import SentenceTransformer

@@ -123,7 +123,7 @@ def gguf_file(models: ModelStore, name: str) -> Path:
     Raises:
         ConfigError: there are none, or more than one; the text says what mends it.
     """
-    path = models.path(name)
+    path = models.checked_path(name)
     if path.is_file():
         return path
     found = sorted(path.glob("*.gguf"))

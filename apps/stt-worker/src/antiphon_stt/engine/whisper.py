@@ -89,7 +89,7 @@ class FasterWhisper:
         Raises:
             ConfigError: they are missing or broken, or do not know the language.
         """
-        folder = self._models.path(self._model_name)
+        folder = self._models.checked_path(self._model_name)
         for name in _MODEL_FILES:
             if not (folder / name).is_file():
                 raise self._broken(folder, f"{name} is missing")

@@ -149,7 +149,7 @@ class Piper:
                 msg = f"the voice {path} is no file; set voice to an installed one"
                 raise ConfigError(msg)
             return path
-        folder = self._models.path(f"piper-{voice}")
+        folder = self._models.checked_path(f"piper-{voice}")
         found = sorted(folder.glob("*.onnx"))
         if not found:
             msg = f"{folder} holds no .onnx file: fetch the voice again"
