@@ -415,6 +415,11 @@ def test_weights_that_cannot_be_fetched_stop_the_tests(machine: Machine) -> None
     assert "pytest" not in "".join(machine.log)
 
 
+def test_chaos_is_the_long_form_of_its_tests(machine: Machine) -> None:
+    assert machine.run("chaos", "-x").returncode == 0
+    assert machine.log[-1] == "pytest | -m pytest -m not st tests/chaos --full -x"
+
+
 def test_sentence_transformers_go_on_without_the_tried_torch(machine: Machine) -> None:
     machine.pip_does('case "$*" in *torch*) exit 1 ;; esac')
     assert machine.run("test-st").returncode == 0
