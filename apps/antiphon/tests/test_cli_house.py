@@ -22,7 +22,10 @@ class Rooms:
     def __init__(self, folder: Path) -> None:
         parts = [Part(name.removesuffix("-1"), "unused") for name in NAMES]
         self.supervisor = Supervisor(parts, {}, folder)
-        self.watch = HouseWatch(NAMES, lambda name: self.supervisor.children[name].pid)
+        self.now = 100.0
+        self.watch = HouseWatch(
+            NAMES, lambda name: self.supervisor.children[name].pid, lambda: self.now
+        )
         bus = Bus(MemoryBroker().transport(), source="cli")
         self.house = House(RuntimeSettings(), bus, self.watch, self.supervisor)
 
@@ -127,3 +130,26 @@ async def test_a_heartbeat_alone_is_no_change(
     else:
         async with asyncio.timeout(5):
             await rooms.watch.change()
+
+
+async def test_a_ready_worker_that_says_nothing_for_ten_seconds_is_stalled(rooms: Rooms) -> None:
+    for pid, name in enumerate(NAMES, 10):
+        rooms.lives(name, pid)
+    await rooms.says("stt-1", "ready", 10)
+    await rooms.says("tts-1", "starting", 11)  # loading may keep it from speaking
+    rooms.now += 9
+    assert rooms.watch.stalled == []
+    rooms.now += 2
+    assert rooms.watch.stalled == ["stt-1"]
+    await rooms.says("stt-1", "ready", 10)
+    assert rooms.watch.stalled == []
+
+
+async def test_the_broker_s_absence_is_nobody_s_stall(rooms: Rooms) -> None:
+    rooms.lives("stt-1", 10)
+    await rooms.says("stt-1", "ready", 10)
+    rooms.now += 60
+    rooms.watch.on_connect()
+    assert rooms.watch.stalled == []
+    rooms.now += 11
+    assert rooms.watch.stalled == ["stt-1"]

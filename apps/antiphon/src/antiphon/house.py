@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from antiphon_runtime import (
     broker_options,
     listen,
     load_settings,
+    running,
 )
 from antiphon_runtime.broker import BrokerKind, EmbeddedBroker, embedded_broker
 from pydantic import SecretStr
@@ -28,6 +30,8 @@ State = Literal["starting", "ready", "degraded", "stopping", "gone"]
 BrokerChoice = BrokerKind | Literal["auto"]
 
 READY = frozenset({"ready", "degraded"})
+STALLED_AFTER_S = 10.0
+STALL_CHECK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,19 @@ class HouseWatch:
         expected: ids of the workers that shall become ready.
         pid_of: process id of an expected worker; what another process says under its id is
             old news that the broker kept. None takes every word.
+        now: a monotonic clock, in seconds.
     """
 
     def __init__(
         self,
         expected: Sequence[str] = (),
         pid_of: Callable[[str], int | None] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health: dict[str, Health] = {}
+        self._now = now
+        self._heard_at: dict[str, float] = {}
+        self._connected_at = now()
         self._expected = expected
         self._pid_of = pid_of
         self._changed = asyncio.Event()
@@ -74,6 +83,7 @@ class HouseWatch:
         """Take in one worker's health."""
         before = self.health.get(message.data.worker)
         self.health[message.data.worker] = message.data
+        self._heard_at[message.data.worker] = self._now()
         if before is None or _news(before) != _news(message.data):
             self._changed.set()
 
@@ -83,6 +93,25 @@ class HouseWatch:
         if health is None or health.state not in READY:
             return False
         return self._pid_of is None or health.pid == self._pid_of(worker)
+
+    def on_connect(self) -> None:
+        """Nobody could be heard until now: their silence begins anew."""
+        self._connected_at = self._now()
+
+    @property
+    def stalled(self) -> list[str]:
+        """Workers that were ready and have said nothing for long; those that start may be silent.
+
+        A worker says how it is once a second, from its event loop: one that does not is stuck.
+        """
+        oldest = self._now() - STALLED_AFTER_S
+        if self._connected_at > oldest:
+            return []
+        return [
+            worker
+            for worker in self._expected
+            if self.is_ready(worker) and self._heard_at[worker] < oldest
+        ]
 
     @property
     def missing(self) -> list[str]:
@@ -242,6 +271,20 @@ async def keep_house(
         lambda worker: supervisor.children[worker].pid,
     )
     bus = client_bus(settings)
+    bus.at_connect(watch.on_connect)
     bus.install([listen(HEALTH, watch.on_health)])
-    async with open_bus(bus, connect_timeout_s), supervisor.run():
+    async with (
+        open_bus(bus, connect_timeout_s),
+        supervisor.run(),
+        running(stalls=_end_stalled(watch, supervisor, bus)),
+    ):
         yield House(settings, bus, watch, supervisor)
+
+
+async def _end_stalled(watch: HouseWatch, supervisor: Supervisor, bus: Bus) -> None:
+    """End workers that are stuck, for ever; the supervisor starts them again."""
+    reason = f"said nothing for {STALLED_AFTER_S:g} s and was ended"
+    while True:
+        await asyncio.sleep(STALL_CHECK_S)
+        for worker in watch.stalled if bus.connected else ():
+            supervisor.end(worker, reason)

@@ -117,6 +117,7 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
         self._killed = False
+        self._ended_by_us: dict[str, str] = {}
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -138,6 +139,18 @@ class Supervisor:
         self._killed = True
         self._stopping.set()
         for process in self._processes.values():
+            _kill(process)
+
+    def end(self, worker_id: str, reason: str) -> None:
+        """Kill a worker that is of no use any more; it is started again after its pause.
+
+        Args:
+            worker_id: whose process; nothing is done if it has none.
+            reason: for people, told as its trouble.
+        """
+        process = self._processes.get(worker_id)
+        if process is not None and process.returncode is None:
+            self._ended_by_us[worker_id] = reason
             _kill(process)
 
     def log_path(self, worker_id: str) -> Path:
@@ -182,7 +195,9 @@ class Supervisor:
         else:
             words = await asyncio.to_thread(self._logs[worker_id].last_words)
             child.misconfigured = code == EXIT_CONFIG
-            child.trouble = words if child.misconfigured and words else _obituary(code, words)
+            reason = self._ended_by_us.pop(worker_id, "")
+            told = words if child.misconfigured and words else _obituary(code, words)
+            child.trouble = reason or told
         finally:
             child.pid = None
         if not self._stopping.is_set():
