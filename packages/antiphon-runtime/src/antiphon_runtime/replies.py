@@ -25,7 +25,7 @@ P = TypeVar("P", bound=Payload)
 
 RESEND_AFTER_S = 1.0
 RESEND_AT_MOST_EVERY_S = 8.0
-STORED_REPLIES = 1024
+STORED_REPLIES = 8192  # eight seconds of what a worker can answer at most
 STORED_REPLY_BYTES = 8 * 1024 * 1024
 
 
