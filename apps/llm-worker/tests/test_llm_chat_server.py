@@ -6,10 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 from antiphon_contracts import (
+    HEALTH,
     LLM_CANCEL,
     LLM_REQUEST,
     LLM_STREAM,
@@ -21,11 +23,14 @@ from antiphon_contracts import (
     ToolSpec,
 )
 from antiphon_llm.engine import open_brain
-from antiphon_llm.engine.chat_server import ChatServer, ChatServerOptions, open_chat_server, shown
+from antiphon_llm.engine.chat_server import ChatServer, ChatServerOptions, open_chat_server
 from antiphon_llm.service import ChatMessage, Delta, Prompt, RequestedCall, ToolsUnsupported
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.wiring import build
 from antiphon_models import ModelStore
+from antiphon_runtime import RuntimeSettings
+from antiphon_runtime.breaker import BreakerRules
+from antiphon_runtime.broker.address import free_port
 from antiphon_runtime.testing import House
 from antiphon_runtime.testing.openai_server import (
     Body,
@@ -175,8 +180,7 @@ async def test_an_address_that_is_none() -> None:
             pass
 
 
-def test_addresses_are_shown_without_secrets() -> None:
-    assert shown("https://me:secret@host:1/v1?key=x") == "https://host:1/v1"
+def test_the_key_is_not_shown() -> None:
     assert "secret" not in repr(ChatServerOptions("http://h/v1", "secret"))
 
 
@@ -191,7 +195,9 @@ async def test_closing_the_stream_closes_the_connection() -> None:
 
 
 @asynccontextmanager
-async def house_of(*script: Reply) -> AsyncIterator[tuple[House, OpenAiServer]]:
+async def house_of(
+    *script: Reply, stall_timeout_s: float = 5.0
+) -> AsyncIterator[tuple[House, OpenAiServer]]:
     async with (
         asyncio.timeout(20),
         OpenAiServer(script) as server,
@@ -202,14 +208,15 @@ async def house_of(*script: Reply) -> AsyncIterator[tuple[House, OpenAiServer]]:
             api_key=SecretStr("k"),
             retry_delay_s=0.01,
             context_timeout_s=0.02,
+            stall_timeout_s=stall_timeout_s,
         )
         await house.move_in("llm", settings, build)
         yield house, server
 
 
-async def ask(house: House) -> LlmResponse:
+async def ask(house: House, name: str | None = None) -> LlmResponse:
     request = LlmRequest(text="Hello", use_rag=False)
-    return await house.bus.request(LLM_REQUEST, request, timeout_s=15, message_id="r1")
+    return await house.bus.request(LLM_REQUEST, request, timeout_s=15, message_id=name)
 
 
 async def test_too_many_requests_are_tried_once_more() -> None:
@@ -219,6 +226,40 @@ async def test_too_many_requests_are_tried_once_more() -> None:
     assert response.reply == "Hi."
     assert len(server.requests) == 2
     assert server.requests[0].headers["authorization"] == "Bearer k"
+
+
+async def test_a_server_that_dies_is_left_alone_and_found_when_it_is_back() -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/v1"
+    away = f"The language model server at {address} does not answer; it is tried again every 0.5 s."
+    async with asyncio.timeout(30), House(requests=[LLM_REQUEST]) as house:
+        heard = await house.hear(HEALTH)
+        async with OpenAiServer([Text(["One."])], port=port):
+            chosen = LlmSettings(base_url=address, retry_delay_s=0.01, context_timeout_s=0.02)
+            runtime = RuntimeSettings(server_retry_s=0.5)
+            await house.move_in("llm", chosen, build, runtime=runtime)
+            assert (await ask(house)).reply == "One."
+        errors = [(await ask(house)).error for _ in range(5)]
+        assert errors[:2] == [f"The language model at {address} does not answer."] * 2
+        assert errors[2:] == [away] * 3
+        [*_, dead] = await heard.until(lambda seen: bool(seen) and seen[-1].data.notes != ())
+        assert (dead.data.state, dead.data.notes) == ("degraded", (away,))
+        assert dead.data.breakers == {"model": "open"}
+        async with OpenAiServer([Text(["Two."])], port=port) as server:
+            await heard.until(lambda seen: seen[-1].data.state == "ready")
+            assert heard[-1].data.breakers == {"model": "closed"}
+            assert (await ask(house)).reply == "Two."
+            assert len(server.requests) == 1
+
+
+async def test_only_the_first_waits_for_a_server_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BreakerRules, "__init__", partialmethod(BreakerRules.__init__, slow_s=0.1))
+    async with house_of(Hang(), Text(["Never."]), stall_timeout_s=0.2) as (house, server):
+        responses = [await ask(house) for _ in range(3)]
+        assert "tried again" in (responses[1].error or "")
+        assert len(server.requests) == 1
 
 
 async def test_a_drop_in_the_middle_keeps_what_was_said() -> None:
@@ -234,7 +275,7 @@ async def test_a_cancel_closes_the_stream_at_the_server() -> None:
     async with house_of(Hang(["It ", "is "])) as (house, server):
         heard = await house.hear(LLM_STREAM)
         async with asyncio.TaskGroup() as group:
-            asking = group.create_task(ask(house), name="ask")
+            asking = group.create_task(ask(house, "r1"), name="ask")
             await heard.until(2)
             house.say(LLM_CANCEL, LlmCancel(request_id="r1"))
         await server.until(lambda s: s.dropped_by_client == 1)

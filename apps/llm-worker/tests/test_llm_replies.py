@@ -240,21 +240,25 @@ async def test_a_passing_failure_is_tried_once_more() -> None:
 
 async def test_health_says_so_while_the_model_is_away() -> None:
     away = EngineError("The model does not answer.", retryable=True)
-    model = ScriptedModel([away], [away], ["Here.", end()])
+    model = ScriptedModel([away], [away], [away])
     workers: list[Worker[LlmSettings]] = []
 
     def build(worker: Worker[LlmSettings]) -> Wiring:
         workers.append(worker)
         return brain_of(model)(worker)
 
+    sentence = "The language model scripted does not answer; it is tried again every 30 s."
     async with asyncio.timeout(10), House(requests=[LLM_REQUEST]) as house:
         await house.move_in("llm", settings(), build)
         health = workers[0].health
         assert health.snapshot().engine == "scripted, standard prompt"
-        await ask(house, name="r1")
-        assert health.snapshot().notes == ("The model does not answer.",)
-        await ask(house, name="r2")
-        assert health.snapshot().notes == ()
+        for name in ("r1", "r2"):
+            await ask(house, name=name)
+        assert health.snapshot().notes == (sentence,)
+        assert health.snapshot().breakers == {"model": "open"}
+        assert health.state == "degraded"
+        assert (await ask(house, name="r3")).error == sentence
+        assert len(model.prompts) == 3
 
 
 async def test_a_final_failure_is_not_tried_again() -> None:

@@ -73,7 +73,7 @@ async def test_a_reply_that_broke_off_ends_in_whole_clauses_and_an_apology() -> 
         h.response = whole("It is red. And so", error="The server went away.")
         h.ask("Is it red?")
         await h.until_said()
-        assert h.spoken() == "It is red. Sorry, The server went away."
+        assert h.spoken() == "It is red. Sorry, the server went away."
 
 
 async def test_a_cancelled_reply_is_not_taken_for_a_whole_one() -> None:

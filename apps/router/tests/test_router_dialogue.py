@@ -129,6 +129,21 @@ async def test_a_rejected_utterance_is_answered_with_an_apology() -> None:
         assert said[0].data.text == "Sorry, I did not catch that."
 
 
+async def test_of_a_server_that_is_away_only_the_sentence_is_spoken() -> None:
+    sentence = (
+        "The speech server at http://127.0.0.1:8000/v1 does not answer; "
+        "it is tried again every 30 s."
+    )
+    async with home() as (house, _):
+        heard, said = await house.hear_raw(ANSWER), await house.hear(TTS_SAY)
+        final = SttFinal(utterance_id="u1", rejected="engine", detail=sentence)
+        house.say(STT_FINAL, final, turn_id="u1")
+        [answer] = answers(await heard.until(1))
+        await said.until(1)
+        assert answer.error == sentence
+        assert said[0].data.text == "Sorry, the speech server does not answer."
+
+
 @pytest.mark.parametrize(
     ("payload", "error"),
     [

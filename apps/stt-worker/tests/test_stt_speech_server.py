@@ -14,7 +14,7 @@ import pytest
 from antiphon_audio import Pcm, wav
 from antiphon_contracts import EngineError
 from antiphon_models import ModelStore, default_root
-from antiphon_runtime import load_engine
+from antiphon_runtime import Remote, load_engine
 from antiphon_stt import Hints, SttSettings, Transcript
 from antiphon_stt.engine import SpeechServer
 from pydantic import SecretStr
@@ -70,6 +70,10 @@ def serving(script: Script) -> Iterator[str]:
     """A server that follows `script`; yields the base URL."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            script.paths.append(self.path)
+            self._answer(script.status)
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             script.paths.append(self.path)
@@ -79,11 +83,12 @@ def serving(script: Script) -> Iterator[str]:
                 script.hang.wait(10)
                 return
             fails = len(script.forms) <= script.failures
-            self.send_response(500 if fails else script.status)
+            self._answer(500 if fails else script.status)
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", script.content_type)
             self.send_header("Content-Length", str(len(script.body)))
-            # The client's back-off before its retry, as short as it takes it.
-            self.send_header("retry-after-ms", "1")
             self.end_headers()
             self.wfile.write(script.body)
 
@@ -183,12 +188,33 @@ async def test_what_the_server_refuses_is_an_engine_error(
     assert "sesame" not in str(raised.value)
 
 
-async def test_one_hiccup_is_tried_again() -> None:
+async def test_the_client_itself_tries_nothing_again() -> None:
     script = Script(failures=1)
+    with serving(script) as base_url, pytest.raises(EngineError):
+        await ask(base_url)
+    assert len(script.forms) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "is_there"), [(200, True), (401, True), (404, True), (429, False), (503, False)]
+)
+async def test_a_probe_takes_any_answer_for_a_sign_of_life(status: int, *, is_there: bool) -> None:
+    script = Script(status=status, body=b"<html>", content_type="text/html")
     with serving(script) as base_url:
-        transcript = await ask(base_url)
-    assert transcript.text == "What time is it?"
-    assert len(script.forms) == 2
+        engine = SpeechServer(
+            base_url=base_url, api_key="", model="m", is_verbose=True, timeout_s=1
+        )
+        engine.load()
+        assert isinstance(engine, Remote)
+        try:
+            await engine.probe()
+        except EngineError as error:
+            assert error.retryable is not is_there  # noqa: PT017  (some raise, some do not)
+        else:
+            assert is_there
+        finally:
+            await engine.close()
+    assert script.paths == ["/v1/models"]
 
 
 @pytest.mark.parametrize(

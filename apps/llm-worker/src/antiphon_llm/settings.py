@@ -92,7 +92,9 @@ class LlmSettings(Settings):
         default=0.3, ge=0, description="Mean wait before the one retry, in seconds."
     )
     stall_timeout_s: float = Field(
-        default=60.0, gt=0, description="Longest silence of the model's server, in seconds."
+        default=50.0,
+        gt=0,
+        description="Longest silence of the model's server, in seconds; less than llm_timeout_s.",
     )
     reply_timeout_s: float = Field(
         default=180.0, gt=0, description="Longest time for a whole reply, in seconds."

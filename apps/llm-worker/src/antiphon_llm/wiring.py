@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from antiphon_contracts import (
     HISTORY_QUERY,
@@ -15,10 +16,19 @@ from antiphon_contracts import (
 )
 from antiphon_models import ModelStore, default_root
 from antiphon_runtime.handlers import listen, serve
+from antiphon_runtime.upstream import Upstream
 from antiphon_runtime.worker import Wiring, Worker
 
 from antiphon_llm.engine import open_brain
-from antiphon_llm.service import Brain, ContextSource, Replies, RoundRules, ToolBelt
+from antiphon_llm.service import (
+    Brain,
+    ChatModel,
+    ContextSource,
+    GuardedModel,
+    Replies,
+    RoundRules,
+    ToolBelt,
+)
 from antiphon_llm.settings import LlmSettings
 
 QUEUE_LIMIT = 16
@@ -40,29 +50,24 @@ def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wi
         history_max_age_s=settings.history_max_age_s,
     )
 
-    def on_trouble(sentence: str | None) -> None:
-        if sentence is None:
-            worker.health.clear_note("model")
-        else:
-            worker.health.note("model", sentence)
-
     replies = Replies(
         worker.bus,
         context,
         tools,
-        RoundRules(settings.tool_rounds, settings.retry_delay_s),
+        RoundRules(settings.tool_rounds),
         tool_mode=settings.tool_mode,
         timeout_s=settings.reply_timeout_s,
-        on_trouble=on_trouble,
     )
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         models = ModelStore(default_root(worker.runtime.models_dir))
         async with open_brain(settings, models) as brain:
-            worker.health.engine = f"{brain.model.name}, {brain.profile.name} prompt"
-            replies.begin(brain)
-            yield
+            upstream = _upstream(worker, brain.model)
+            async with upstream.open():
+                worker.health.engine = f"{brain.model.name}, {brain.profile.name} prompt"
+                replies.begin(replace(brain, model=GuardedModel(brain.model, upstream)))
+                yield
 
     return Wiring(
         handlers=[
@@ -77,4 +82,15 @@ def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wi
         ],
         requests=[MEMORY_QUERY, HISTORY_QUERY, TOOLS_CALL],
         lifespan=lifespan,
+    )
+
+
+def _upstream(worker: Worker[LlmSettings], model: ChatModel) -> Upstream:
+    return Upstream.before(
+        model,
+        "model",
+        worker.health,
+        called=f"The language model {model.name}",
+        retry_s=worker.runtime.server_retry_s,
+        retry_delay_s=worker.settings.retry_delay_s,
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 from antiphon_contracts import (
     AntiphonError,
+    EngineError,
     LlmStream,
     Message,
     PlainAnswer,
@@ -118,7 +119,10 @@ class Dialogue:
             return
         turn.transcript = ""
         detail = final.detail or f"nothing was understood ({final.rejected or 'no words'})"
-        self._apologise(turn, phrases.NOT_UNDERSTOOD, detail)
+        sentence = phrases.NOT_UNDERSTOOD
+        if final.rejected == "engine":
+            sentence = sentence_for(EngineError(detail))
+        self._apologise(turn, sentence, detail)
 
     async def on_delta(self, message: Message[LlmStream]) -> None:
         """Hand a piece of a reply to the turn that waits for it."""

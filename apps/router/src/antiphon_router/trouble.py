@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from antiphon_contracts import (
     AntiphonError,
     Busy,
@@ -11,6 +13,8 @@ from antiphon_contracts import (
 )
 
 from antiphon_router import phrases
+
+_ADDRESS = re.compile(r" at https?://[^\s,;]*[^\s,;.]")
 
 _OFFLINE = {
     "llm": "My language model is offline right now.",
@@ -30,7 +34,14 @@ def sentence_for(error: AntiphonError) -> str:
         case Busy():
             return "Sorry, I have too much to do right now. Please ask again in a moment."
         case EngineError() if str(error):
-            text = str(error)
-            return f"Sorry, {text}" if text.endswith((".", "!", "?")) else f"Sorry, {text}."
+            return f"Sorry, {_spoken(str(error))}"
         case _:
             return phrases.WENT_WRONG
+
+
+def _spoken(text: str) -> str:
+    """Return the sentence without addresses, nor what mends it: that is to be read."""
+    text = _ADDRESS.sub("", text.partition(";")[0])
+    if text.startswith("The "):
+        text = "the " + text.removeprefix("The ")
+    return text if text.endswith((".", "!", "?")) else f"{text}."

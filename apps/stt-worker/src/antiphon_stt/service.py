@@ -10,14 +10,15 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
 from antiphon_audio import Pcm
 from antiphon_contracts import EngineError, Rejection, SttFinal
-from antiphon_runtime import CancelFlag, ModelThread, RawMessage
+from antiphon_runtime import CancelFlag, ModelThread, RawMessage, Upstream
 
 from antiphon_stt.ear import Ear, Hearing
 from antiphon_stt.transcript import Transcript
@@ -123,6 +124,7 @@ class UtteranceService:
         limits: how much is taken on.
         language: ISO 639-1 code of what is spoken; None lets the engine find out.
         prompt: words to expect.
+        upstream: the engine is asked through it; None asks the engine itself, once.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class UtteranceService:
         *,
         language: str | None = None,
         prompt: str = "",
+        upstream: Upstream | None = None,
     ) -> None:
         self._ear = ear
         self._transcriber = transcriber
@@ -141,6 +144,7 @@ class UtteranceService:
         self._limits = limits
         self._language = language
         self._prompt = prompt
+        self._upstream = upstream
         self._open: set[tuple[str, str]] = set()
         self._done: OrderedDict[tuple[str, str], SttFinal] = OrderedDict()
 
@@ -161,7 +165,8 @@ class UtteranceService:
             await self._ear_thread.call(self._ear.load)
             await self._engine_thread.call(self._transcriber.load)
             try:
-                yield
+                async with nullcontext() if self._upstream is None else self._upstream.open():
+                    yield
             finally:
                 # A call that still runs in the thread goes before; the process need not wait.
                 with suppress(TimeoutError):
@@ -233,7 +238,8 @@ class UtteranceService:
     async def _transcribe(self, speech: Pcm, hints: Hints) -> tuple[Transcript, float]:
         async with self._slots:
             begun = time.perf_counter()
-            transcript = await self._engine_thread.call(self._transcriber.transcribe, speech, hints)
+            ask = partial(self._engine_thread.call, self._transcriber.transcribe, speech, hints)
+            transcript = await (ask() if self._upstream is None else self._upstream.call(ask))
             return transcript, 1000.0 * (time.perf_counter() - begun)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from antiphon_audio import Vad
 from antiphon_contracts import AUDIO_UTTERANCE, STT_FINAL, SttFinal
 from antiphon_models import ModelStore, default_root
-from antiphon_runtime import Bus, Wiring, Worker, listen_raw, load_engine
+from antiphon_runtime import Bus, Remote, Upstream, Wiring, Worker, listen_raw, load_engine
 
 from antiphon_stt.ear import Ear, SpeechGate
 from antiphon_stt.service import Announce, Limits, Transcriber, UtteranceService
@@ -39,7 +39,9 @@ def wire(
 ) -> Wiring:
     """Build the worker around a given engine and voice-activity gate."""
     settings = worker.settings
-    service = make_service(settings, transcriber, open_gate, partial(_announce, worker.bus))
+    upstream = _upstream(worker, transcriber) if isinstance(transcriber, Remote) else None
+    announce = partial(_announce, worker.bus)
+    service = make_service(settings, transcriber, open_gate, announce, upstream)
     worker.health.engine = transcriber.name
     capacity = service.capacity + _SPARE_HANDLERS
     handler = listen_raw(AUDIO_UTTERANCE, service.on_utterance, concurrency=capacity, shared=True)
@@ -51,6 +53,7 @@ def make_service(
     transcriber: Transcriber,
     open_gate: Callable[[], SpeechGate],
     announce: Announce,
+    upstream: Upstream | None = None,
 ) -> UtteranceService:
     """Build the service alone; also for use without a bus."""
     ear = Ear(
@@ -66,6 +69,13 @@ def make_service(
         Limits(settings.max_waiting, settings.parallel, settings.timeout_s),
         language=settings.language or None,
         prompt=settings.prompt,
+        upstream=upstream,
+    )
+
+
+def _upstream(worker: Worker[SttSettings], engine: Remote) -> Upstream:
+    return Upstream.before(
+        engine, "speech_server", worker.health, retry_s=worker.runtime.server_retry_s
     )
 
 

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import structlog
@@ -22,7 +23,7 @@ from antiphon_contracts import (
     TtsSay,
     TtsStatus,
 )
-from antiphon_runtime import ModelThread
+from antiphon_runtime import ModelThread, Upstream
 
 from antiphon_tts.clauses import cut
 from antiphon_tts.utterance import Address, Clause, Utterance
@@ -90,11 +91,27 @@ class Outlet(Protocol):
 
 
 class Voice:
-    """A synthesizer in its thread."""
+    """A synthesizer in its thread.
 
-    def __init__(self, synthesizer: Synthesizer, thread: ModelThread) -> None:
+    Args:
+        synthesizer: speaks.
+        thread: runs it.
+        upstream: what the synthesizer is asked through if a server does its work.
+        spare: speaks the texts of which the server, just now, has nothing to give.
+    """
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        thread: ModelThread,
+        *,
+        upstream: Upstream | None = None,
+        spare: Synthesizer | None = None,
+    ) -> None:
         self._synthesizer = synthesizer
         self._thread = thread
+        self._upstream = upstream
+        self._spare = spare
 
     async def speak(self, clause: Clause) -> AsyncGenerator[Pcm, None]:
         """Yield the sound of a clause, piece by piece; long text is cut.
@@ -103,12 +120,35 @@ class Voice:
             EngineError: the engine failed.
         """
         for text in cut(clause.text):
-            pieces = self._thread.stream(
-                self._synthesizer.synthesize, text, voice=clause.voice, speed=clause.speed
-            )
-            async with aclosing(pieces) as pieces:
+            async with aclosing(self._pieces(text, clause)) as pieces:
                 async for piece in pieces:
                     yield piece
+
+    async def _pieces(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
+        make = partial(self._stream, self._synthesizer, text, clause)
+        pieces = make() if self._upstream is None else self._upstream.stream(make)
+        begun = False
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    begun = True
+                    yield piece
+        except EngineError as error:
+            if begun or not error.retryable or self._spare is None:
+                raise
+            log.warning("voice.spare", engine=self._spare.name, reason=str(error))
+        else:
+            return
+        async with aclosing(self._stream(self._spare, text, clause)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _stream(
+        self, synthesizer: Synthesizer, text: str, clause: Clause
+    ) -> AsyncGenerator[Pcm, None]:
+        return self._thread.stream(
+            synthesizer.synthesize, text, voice=clause.voice, speed=clause.speed
+        )
 
 
 @dataclass(frozen=True, slots=True)

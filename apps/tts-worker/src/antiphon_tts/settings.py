@@ -18,7 +18,7 @@ class TtsSettings(Settings):
     engine: str = Field(default="piper", description="Who speaks: piper, espeak-ng or openai.")
     fallback: str = Field(
         default="espeak-ng",
-        description="Who speaks if the engine cannot be loaded; empty in antiphon.toml is nobody.",
+        description="Who speaks if the engine is not available; empty in antiphon.toml is nobody.",
     )
     voice: str = Field(
         default="en_US-joe-medium",

@@ -22,6 +22,8 @@ from antiphon_runtime import (
     Bus,
     HealthReporter,
     ModelThread,
+    Remote,
+    Upstream,
     Wiring,
     Worker,
     listen,
@@ -70,17 +72,56 @@ def build(worker: Worker[TtsSettings], load_factory: LoadFactory = _INSTALLED) -
     async def lifespan() -> AsyncIterator[None]:
         with ModelThread("tts") as thread:
             synthesizer = await _load(settings, models, load_factory, thread, worker.health)
-            voice = Voice(synthesizer, thread)
-            speakers = {f"speak:{n}": speech.speak(voice) for n in range(settings.sites_at_once)}
             try:
-                async with running(**speakers):
-                    yield
+                async with _guarded(synthesizer, worker, load_factory, thread) as voice:
+                    sites = range(settings.sites_at_once)
+                    async with running(**{f"speak:{n}": speech.speak(voice) for n in sites}):
+                        yield
             finally:
                 speech.end_all()
                 await _close(synthesizer, thread)
 
     handlers = [listen(TTS_SAY, speech.on_say), listen(TTS_CANCEL, speech.on_cancel)]
     return Wiring(handlers, lifespan=lifespan)
+
+
+@asynccontextmanager
+async def _guarded(
+    synthesizer: Synthesizer,
+    worker: Worker[TtsSettings],
+    load_factory: LoadFactory,
+    thread: ModelThread,
+) -> AsyncIterator[Voice]:
+    """Hold a voice open; one that a server makes has a breaker and a spare one of this machine."""
+    if not isinstance(synthesizer, Remote):
+        yield Voice(synthesizer, thread)
+        return
+    upstream = Upstream.before(
+        synthesizer, "speech_server", worker.health, retry_s=worker.runtime.server_retry_s
+    )
+    spare = await _spare(worker, load_factory, thread)
+    try:
+        async with upstream.open():
+            yield Voice(synthesizer, thread, upstream=upstream, spare=spare)
+    finally:
+        if spare is not None:
+            await _close(spare, thread)
+
+
+async def _spare(
+    worker: Worker[TtsSettings], load_factory: LoadFactory, thread: ModelThread
+) -> Synthesizer | None:
+    """Return the fallback's voice; None if there is none, then the server's failures are told."""
+    settings = worker.settings
+    if settings.fallback in {"", settings.engine}:
+        return None
+    try:
+        spare = load_factory(settings.fallback)(settings, ModelStore(worker.runtime.models_dir))
+        await thread.call(spare.load)
+    except (ConfigError, EngineError) as error:
+        log.warning("voice.no_spare", engine=settings.fallback, reason=str(error))
+        return None
+    return spare
 
 
 async def _close(synthesizer: Synthesizer, thread: ModelThread) -> None:

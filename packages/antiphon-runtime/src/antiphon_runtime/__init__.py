@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon_runtime.breaker import Breaker, BreakerRules, BreakerState
 from antiphon_runtime.bus import Bus
 from antiphon_runtime.engines import engine_names, load_engine
 from antiphon_runtime.handlers import Handler, RawMessage, listen, listen_raw, serve
@@ -14,9 +15,13 @@ from antiphon_runtime.presence import Presence
 from antiphon_runtime.settings import RuntimeSettings, Settings, load_settings
 from antiphon_runtime.tasks import running
 from antiphon_runtime.transport import Delivery, PublishOptions, Transport, Will
+from antiphon_runtime.upstream import Remote, Upstream
 from antiphon_runtime.worker import Wiring, Worker, broker_options, run
 
 __all__ = [
+    "Breaker",
+    "BreakerRules",
+    "BreakerState",
     "BrokerOptions",
     "Bus",
     "CancelFlag",
@@ -29,9 +34,11 @@ __all__ = [
     "Presence",
     "PublishOptions",
     "RawMessage",
+    "Remote",
     "RuntimeSettings",
     "Settings",
     "Transport",
+    "Upstream",
     "Will",
     "Wiring",
     "Worker",

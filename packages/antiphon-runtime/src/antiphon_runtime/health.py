@@ -9,6 +9,7 @@ from typing import Literal
 
 from antiphon_contracts import HEALTH, Health, __version__, encode
 
+from antiphon_runtime.breaker import BreakerState
 from antiphon_runtime.bus import Bus
 from antiphon_runtime.loop_monitor import LoopMonitor
 from antiphon_runtime.transport import Will
@@ -39,6 +40,7 @@ class HealthReporter:
         self._begun = time.monotonic()
         self._state: State = "starting"
         self._notes: dict[str, str] = {}
+        self._breakers: dict[str, BreakerState] = {}
         self._changed = asyncio.Event()
         self.engine = ""
         bus.at_connect(self._changed.set)  # the broker may have published our will meanwhile
@@ -66,6 +68,14 @@ class HealthReporter:
         if self._notes.pop(name, None) is not None:
             self._changed.set()
 
+    def show_breaker(self, name: str, state: BreakerState | None) -> None:
+        """Show the state of a circuit breaker; None is no longer there."""
+        if state is None:
+            self._breakers.pop(name, None)
+        else:
+            self._breakers[name] = state
+        self._changed.set()
+
     def snapshot(self) -> Health:
         """Return the health as it is now."""
         return Health(
@@ -78,6 +88,7 @@ class HealthReporter:
             loop=self._monitor.lag(),
             queues=self._bus.queue_depths,
             counters=dict(self._bus.counters),
+            breakers=dict(self._breakers),
             notes=tuple(self._notes.values()),
             engine=self.engine,
         )

@@ -155,6 +155,11 @@ class RuntimeSettings(Settings):
     session_expiry_s: int = Field(
         default=300, ge=0, description="How long the broker keeps messages for an absent worker."
     )
+    server_retry_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="How often a language or speech server that fails is asked again, in seconds.",
+    )
     drain_s: float = Field(
         default=5.0, ge=0, description="How long a stopping worker finishes what it has begun."
     )

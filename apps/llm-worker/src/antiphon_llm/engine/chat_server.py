@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.upstream import shown
 
 from antiphon_llm.engine.failures import translated
 from antiphon_llm.engine.wire import Assembly, wire_messages, wire_name, wire_tools
@@ -39,7 +40,7 @@ class ChatServerOptions:
     base_url: str
     api_key: str = field(default="", repr=False)
     model: str = ""
-    stall_timeout_s: float = 60.0
+    stall_timeout_s: float = 50.0
     keep_alive: bool = True
     label: str = ""
 
@@ -94,13 +95,6 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def shown(url: str) -> str:
-    """Return an address without user name, password, query and fragment, for people and logs."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
-
-
 class ChatServer:
     """See `ChatModel`; made by `open_chat_server`."""
 
@@ -114,6 +108,18 @@ class ChatServer:
     def name(self) -> str:
         """Model and address, without secrets."""
         return self._options.label or f"{self._model or 'its first model'} at {self._where}"
+
+    @property
+    def server(self) -> str:
+        """See `Remote`."""
+        if self._options.label:
+            return f"The language model {self._options.label}"
+        return f"The language model server at {self._where}"
+
+    async def probe(self) -> None:
+        """See `Remote`: asks for the list of models, which computes nothing."""
+        with translated(self._where, self._model):
+            await self._client.models.with_raw_response.list()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """See `ChatModel`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antiphon_llm.service.context import ContextSource
+from antiphon_llm.service.guarded import GuardedModel
 from antiphon_llm.service.model import (
     ChatMessage,
     ChatModel,
@@ -22,6 +23,7 @@ __all__ = [
     "ChatModel",
     "ContextSource",
     "Delta",
+    "GuardedModel",
     "Profile",
     "Prompt",
     "Replies",

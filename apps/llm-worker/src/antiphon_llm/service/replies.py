@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -51,10 +50,6 @@ class Brain:
     context_tokens: int
 
 
-def _quiet(_sentence: str | None) -> None:
-    return
-
-
 class Replies:
     """Answers requests with the brain that it was given.
 
@@ -66,7 +61,6 @@ class Replies:
         tool_mode: `auto` is native, changing to schema for good when the server takes no tools,
             and none where the profile has no use for tools.
         timeout_s: longest time for a whole reply.
-        on_trouble: told a sentence when the model fails, None when it works again.
     """
 
     def __init__(
@@ -78,7 +72,6 @@ class Replies:
         *,
         tool_mode: Literal["auto"] | ToolMode = "auto",
         timeout_s: float = 180.0,
-        on_trouble: Callable[[str | None], None] = _quiet,
     ) -> None:
         self._bus = bus
         self._context = context
@@ -87,7 +80,6 @@ class Replies:
         self._tool_mode = tool_mode
         self._auto_mode: ToolMode = "native"
         self._timeout_s = timeout_s
-        self._on_trouble = on_trouble
         self._brain: Brain | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
@@ -150,11 +142,8 @@ class Replies:
             outcome.append(draft.failed(sentence))
         except EngineError as error:
             log.warning("reply.failed", detail=str(error))
-            if error.retryable:
-                self._on_trouble(str(error))
             outcome.append(draft.failed(str(error)))
         else:
-            self._on_trouble(None)
             outcome.append(draft.finished(cut=cut))
 
     async def _think(self, draft: Draft) -> bool:

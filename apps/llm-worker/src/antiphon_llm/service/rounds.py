@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import structlog
 from antiphon_contracts import EngineError, ToolSpec
 
 from antiphon_llm.service.draft import Draft
@@ -29,8 +26,6 @@ ToolMode = Literal["native", "schema", "none"]
 NO_TOOL = "none"
 DECIDE = "\n\n(Which tool is needed now? Answer in JSON.)"
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class RoundRules:
@@ -38,11 +33,9 @@ class RoundRules:
 
     Attributes:
         tool_rounds: how often tools may be called.
-        retry_delay_s: mean wait before the second try.
     """
 
     tool_rounds: int = 5
-    retry_delay_s: float = 0.3
 
 
 @dataclass(slots=True)
@@ -52,7 +45,6 @@ class Outcome:
     text: str = ""
     calls: tuple[RequestedCall, ...] = ()
     finish_reason: FinishReason = "stop"
-    begun: bool = False
 
 
 class Rounds:
@@ -164,23 +156,7 @@ class Rounds:
         return outcome
 
     async def _stream(self, prompt: Prompt, take: Callable[[str], None]) -> Outcome:
-        """Run one stream; once more after a passing failure if nothing had come."""
         outcome = Outcome()
-        try:
-            await self._attempt(prompt, take, outcome)
-        except EngineError as error:
-            if not error.retryable or outcome.begun:
-                raise
-            log.warning("model.retried", detail=str(error))
-        else:
-            return outcome
-        jitter = 0.5 + secrets.randbelow(1000) / 1000
-        await asyncio.sleep(self._rules.retry_delay_s * jitter)
-        outcome = Outcome()
-        await self._attempt(prompt, take, outcome)
-        return outcome
-
-    async def _attempt(self, prompt: Prompt, take: Callable[[str], None], outcome: Outcome) -> None:
         async with aclosing(self._model.stream(prompt)) as stream:
             async for delta in stream:
                 self._draft.prompt_tokens += delta.prompt_tokens
@@ -188,8 +164,8 @@ class Rounds:
                 outcome.calls += delta.calls
                 outcome.finish_reason = delta.finish_reason or outcome.finish_reason
                 if delta.text:
-                    outcome.begun = True
                     take(delta.text)
+        return outcome
 
 
 def call_schema(specs: Sequence[ToolSpec]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from antiphon_audio import Pcm, wav
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.upstream import shown
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from antiphon_stt.service import Hints
@@ -81,7 +82,7 @@ class SpeechServer:
         api_key: empty if the server wants none.
         model: name of the server's model.
         is_verbose: ask for confidence, too.
-        timeout_s: for one recording, with one retry in it.
+        timeout_s: for one recording.
     """
 
     def __init__(
@@ -111,8 +112,20 @@ class SpeechServer:
             api_key=self._api_key or "none",
             base_url=self._base_url,
             timeout=self._timeout_s,
-            max_retries=1,
+            max_retries=0,
         )
+
+    @property
+    def server(self) -> str:
+        """See `antiphon_runtime.Remote`."""
+        return f"The speech server at {shown(self._base_url)}"
+
+    async def probe(self) -> None:
+        """See `antiphon_runtime.Remote`: asks for the list of models; any answer will do."""
+        client = self._client
+        if client is not None:
+            with self._translated():
+                await client.models.with_raw_response.list()
 
     async def transcribe(self, pcm: Pcm, hints: Hints) -> Transcript:
         """See `Transcriber`.
@@ -130,7 +143,7 @@ class SpeechServer:
         try:
             answer = _ServerAnswer.model_validate_json(body)
         except ValidationError:
-            msg = f"The speech server at {self._base_url} gave an answer that is no transcript."
+            msg = f"{self.server} gave an answer that is no transcript."
             raise EngineError(msg) from None
         return _transcript(answer, hints.language)
 
@@ -167,7 +180,7 @@ class SpeechServer:
             RateLimitError,
         )
 
-        server = f"The speech server at {self._base_url}"
+        server = self.server
         try:
             yield
         except TimeoutError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
+from antiphon_runtime.upstream import shown
 
 from antiphon_tts.engine.samples import Samples
 from antiphon_tts.settings import TtsSettings
@@ -53,7 +55,7 @@ class OpenAiSpeech:
             # The client insists on a key; local servers want none.
             api_key=self._settings.openai_api_key.get_secret_value() or "none",
             timeout=self._settings.openai_timeout_s,
-            max_retries=1,
+            max_retries=0,
         )
 
     async def close(self) -> None:
@@ -68,14 +70,12 @@ class OpenAiSpeech:
         Raises:
             EngineError: the server is away, refused, or broke off.
         """
-        import openai
-
         settings, client = self._settings, self._client
         if client is None:
             msg = "The speech server's client is closed."
             raise EngineError(msg)
         samples = Samples(settings.openai_rate_hz if settings.openai_format == "pcm" else None)
-        try:
+        with self._translated():
             async with client.audio.speech.with_streaming_response.create(
                 model=settings.openai_model,
                 voice=voice or settings.openai_voice,
@@ -87,10 +87,29 @@ class OpenAiSpeech:
                     sound = samples.push(data)
                     if sound is not None:
                         yield sound
+
+    @property
+    def server(self) -> str:
+        """See `antiphon_runtime.Remote`."""
+        return f"The speech server at {shown(self._settings.openai_base_url)}"
+
+    async def probe(self) -> None:
+        """See `antiphon_runtime.Remote`: asks for the list of models; any answer will do."""
+        if self._client is not None:
+            with self._translated():
+                await self._client.models.with_raw_response.list()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the client's exceptions into ours."""
+        import openai
+
+        try:
+            yield
         except openai.APIStatusError as error:
             raise _refused(error.status_code) from error
         except openai.APITimeoutError as error:
-            msg = f"The speech server said nothing for {settings.openai_timeout_s:g} s."
+            msg = f"The speech server said nothing for {self._settings.openai_timeout_s:g} s."
             raise EngineError(msg, retryable=True) from error
         except openai.OpenAIError as error:
             msg = "The speech server cannot be reached; check openai_base_url in [tts]."

@@ -110,24 +110,32 @@ class OpenAiServer:
     """Answers each request by the script; use it as an async context manager.
 
     A scripted sequence is used up one reply a request; after its end each request gets a 500. Lists
-    of models (`/v1/models`, and Ollama's `/api/tags`) are answered outside of the script.
+    of models (`/v1/models`, and Ollama's `/api/tags`) are answered outside of the script. `port` 0
+    is any free one.
 
     Attributes:
         requests: what came in, lists of models excepted.
         dropped_by_client: how many connections the client closed before the answer's end.
     """
 
-    def __init__(self, script: Script = (), *, models: Sequence[str] = ("scripted-model",)) -> None:
+    def __init__(
+        self,
+        script: Script = (),
+        *,
+        models: Sequence[str] = ("scripted-model",),
+        port: int = 0,
+    ) -> None:
         self.requests: list[Recorded] = []
         self.dropped_by_client = 0
         self._script = script
         self._models = models
+        self._port = port
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Event] = {}
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", self._port)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
