@@ -13,7 +13,7 @@ import pytest
 from antiphon_audio import Pcm, level_dbfs, wav
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
-from antiphon_runtime import engine_names, load_engine
+from antiphon_runtime import Remote, engine_names, load_engine
 from antiphon_tts.engine import espeak_ng, openai, piper
 from antiphon_tts.engine.espeak_voice import EspeakNg
 from antiphon_tts.engine.openai_voice import OpenAiSpeech
@@ -138,6 +138,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.requests: list[dict[str, Any]] = []
+        self.status = 200
         self.release = threading.Event()
 
     @property
@@ -148,6 +149,12 @@ class Server(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.requests.append({"path": self.path})
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -251,6 +258,33 @@ async def test_the_first_sound_does_not_wait_for_the_last(
     rest = [piece async for piece in pieces]
     await engine.close()
     assert len(first) + sum(map(len, rest)) == len(SOUND)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_there"), [(200, True), (404, True), (429, False), (503, False)]
+)
+async def test_a_probe_takes_any_answer_for_a_sign_of_life(
+    server: Server, models: ModelStore, status: int, *, is_there: bool
+) -> None:
+    engine = engine_at(server, models)
+    server.status = status
+    await engine.load()
+    assert isinstance(engine, Remote)
+    try:
+        await engine.probe()
+    except EngineError as error:
+        assert error.retryable is not is_there  # noqa: PT017  (some raise, some do not)
+    else:
+        assert is_there
+    finally:
+        await engine.close()
+    assert server.requests == [{"path": "/v1/models"}]
+
+
+async def test_the_client_itself_tries_nothing_again(server: Server, models: ModelStore) -> None:
+    with pytest.raises(EngineError):
+        await speak(engine_at(server, models), voice="503")
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from antiphon_contracts import (
     TtsSay,
     TtsStatus,
 )
-from antiphon_runtime import Bus, Wiring, Worker
+from antiphon_runtime import Bus, RuntimeSettings, Wiring, Worker
 from antiphon_runtime.testing import House
 from antiphon_runtime.testing.house import Heard
 from antiphon_tts.service import Synthesizer
@@ -467,6 +467,74 @@ async def test_without_a_fallback_the_engine_s_own_sentence_comes_out() -> None:
                 TtsSettings(fallback=""),
                 one_broken(ConfigError("fetch the voice"), Scripted()),
             )
+
+
+class Away(Scripted):
+    """Its server is away while `away` is set."""
+
+    server = "The speech server at http://h"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = True
+        self.asked = 0
+
+    async def probe(self) -> None:
+        if self.away:
+            raise EngineError("away", retryable=True)
+
+    def synthesize(self, text: str, *, voice: str | None, speed: float) -> Iterator[Pcm]:
+        self.asked += 1
+        if self.away:
+            raise EngineError("away", retryable=True)
+        yield from super().synthesize(text, voice=voice, speed=speed)
+
+
+@asynccontextmanager
+async def with_server(
+    engine: Away, spare: Scripted, *, fallback: str = "espeak-ng"
+) -> AsyncIterator[tuple[Room, Heard]]:
+    def build_both(worker: Worker[TtsSettings]) -> Wiring:
+        engines: dict[str, Synthesizer] = {"openai": engine, "espeak-ng": spare}
+        return build(worker, lambda name: lambda _settings, _models: engines[name])
+
+    async with House() as house:
+        audio, status = await house.hear_raw(AUDIO_OUT), await house.hear(TTS_STATUS)
+        health = await house.hear(HEALTH)
+        settings = TtsSettings(engine="openai", fallback=fallback)
+        runtime = RuntimeSettings(server_retry_s=0.1)
+        worker = await house.move_in("tts", settings, build_both, runtime=runtime)
+        yield Room(house, worker, audio, status), health
+
+
+async def test_the_fallback_speaks_while_the_server_is_away_and_no_longer() -> None:
+    engine, spare = Away(), Scripted()
+    async with with_server(engine, spare) as (r, health):
+        for number in range(1, 5):
+            r.say(0, str(number), last=True, utterance_id=f"u{number}")
+            assert (await r.end(f"u{number}")).state == "synthesised"
+        assert spare.spoken == [1, 2, 3, 4]
+        assert engine.asked == 3
+        await health.until(lambda heard: heard[-1].data.state == "degraded")
+        assert health[-1].data.notes == (
+            "The speech server at http://h does not answer; it is tried again every 0.1 s.",
+        )
+        engine.away = False
+        await health.until(lambda heard: heard[-1].data.state == "ready")
+        r.say(0, "5", last=True, utterance_id="u5")
+        await r.end("u5")
+    assert engine.spoken == [5]
+    assert spare.closed
+
+
+async def test_without_a_fallback_a_server_s_absence_is_told_at_once() -> None:
+    engine = Away()
+    async with with_server(engine, Scripted(), fallback="") as (r, _):
+        details = []
+        for number in range(4):
+            r.say(0, "1", last=True, utterance_id=f"u{number}")
+            details.append((await r.end(f"u{number}")).detail)
+    assert "tried again every 0.1 s" in details[-1]
 
 
 def test_ports_fit() -> None:
