@@ -257,8 +257,10 @@ async def test_health_says_so_while_the_model_is_away() -> None:
         assert health.snapshot().notes == (sentence,)
         assert health.snapshot().breakers == {"model": "open"}
         assert health.state == "degraded"
-        assert (await ask(house, name="r3")).error == sentence
+        asked = await memory(house, "my bicycle is red")
+        assert (await ask(house, name="r3", use_rag=True)).error == sentence
         assert len(model.prompts) == 3
+        assert asked == []  # it failed before anything else was begun
 
 
 async def test_a_final_failure_is_not_tried_again() -> None:

@@ -66,7 +66,8 @@ def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wi
             upstream = _upstream(worker, brain.model)
             async with upstream.open():
                 worker.health.engine = f"{brain.model.name}, {brain.profile.name} prompt"
-                replies.begin(replace(brain, model=GuardedModel(brain.model, upstream)))
+                guarded = GuardedModel(brain.model, upstream)
+                replies.begin(replace(brain, model=guarded, require=upstream.require))
                 yield
 
     return Wiring(

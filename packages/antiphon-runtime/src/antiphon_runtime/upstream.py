@@ -150,6 +150,15 @@ class Upstream:
             self._health.clear_note(self._note)
             self._health.show_breaker(self._name, None)
 
+    def require(self) -> None:
+        """Do nothing unless calls are refused now; for work that is in vain then.
+
+        Raises:
+            EngineError: the server is known to be away.
+        """
+        if self._breaker.state == "half_open" or self._breaker.due_in_s > 0:
+            raise EngineError(self.sentence, retryable=True)
+
     async def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Return what `function` returns; it is called once more after a passing failure.
 

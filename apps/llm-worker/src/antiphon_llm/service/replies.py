@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -35,6 +36,10 @@ EARLY_CANCELS = 256
 log = structlog.get_logger(__name__)
 
 
+def _nothing() -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Brain:
     """A model, and how to ask it.
@@ -43,11 +48,13 @@ class Brain:
         model: who answers.
         profile: how prompts are made.
         context_tokens: its context window.
+        require: raises EngineError if the model is known to be away.
     """
 
     model: ChatModel
     profile: Profile
     context_tokens: int
+    require: Callable[[], None] = _nothing
 
 
 class Replies:
@@ -151,6 +158,7 @@ class Replies:
         if brain is None:
             msg = "The language model is still starting."
             raise EngineError(msg, retryable=True)
+        brain.require()
         request = draft.request
         known = await self._context.gather(request, brain.profile)
         draft.note_context()
