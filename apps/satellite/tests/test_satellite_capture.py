@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from antiphon_contracts import (
     CAPTURE_STATUS,
     PLAYBACK_STATUS,
     CaptureControl,
+    CaptureStatus,
+    ConfigError,
 )
 from antiphon_runtime import Wiring, Worker
 from antiphon_runtime.testing import House
@@ -22,7 +25,7 @@ from antiphon_runtime.testing.house import Heard
 from antiphon_satellite import SatelliteSettings
 from antiphon_satellite.devices import Devices
 from antiphon_satellite.engine.null import MissingMicrophone
-from antiphon_satellite.service import Microphone, Sink, capture
+from antiphon_satellite.service import Capture, Microphone, Muting, Sink, capture
 from antiphon_satellite.testing import ManualMicrophone, ManualSpeaker
 from antiphon_satellite.wiring import build_with
 
@@ -263,3 +266,118 @@ async def test_the_button_silences_the_speaker_until_the_recording_is_over() -> 
         await here.order("stop")
         await turn()
         assert here.speaker.pull() > 0
+
+
+# Muting
+
+
+class Quiet:
+    """A mouth that is never open."""
+
+    def hold(self) -> None:
+        return
+
+    def release(self) -> None:
+        return
+
+
+class NoNotes:
+    def note(self, name: str, sentence: str) -> None:
+        return
+
+    def clear_note(self, name: str) -> None:
+        return
+
+
+class Desk:
+    """A capture of its own, and what it sent and said."""
+
+    def __init__(self) -> None:
+        self.microphone = ManualMicrophone(RATE_HZ)
+        self.sent, self.said = Heard(), Heard()
+        self.may_send = asyncio.Event()
+        self.may_send.set()
+        self.capture = Capture(
+            self.microphone,
+            Quiet(),
+            report=self.said.add,
+            send=self._send,
+            health=NoNotes(),
+        )
+
+    async def _send(self, utterance_id: str, _payload: bytes) -> None:
+        self.sent.add(utterance_id)
+        await self.may_send.wait()
+
+    async def order(self, action: Any, utterance_id: str) -> None:
+        order = CaptureControl(action=action, utterance_id=utterance_id)
+        await self.capture.on_control(
+            CAPTURE_CONTROL.message(order, source="test", site_id="default")
+        )
+        await turn()
+
+    async def until(self, state: str) -> CaptureStatus:
+        await self.said.until(lambda said: bool(said) and said[-1].state == state)
+        status: CaptureStatus = self.said[-1]
+        return status
+
+
+@asynccontextmanager
+async def desk() -> AsyncIterator[Desk]:
+    async with asyncio.timeout(20):
+        here = Desk()
+        async with here.capture.open():
+            yield here
+
+
+async def test_muted_it_refuses_to_record_until_it_is_unmuted() -> None:
+    async with desk() as here:
+        here.capture.mute(True)
+        await here.order("start", "r1")
+        assert (here.said[-1].state, here.said[-1].detail) == ("failed", capture.MUTED)
+        assert not here.microphone.listening
+        here.capture.mute(False)
+        await here.order("start", "r2")
+        assert here.microphone.listening
+
+
+async def test_what_is_being_recorded_is_thrown_away() -> None:
+    async with desk() as here:
+        await here.order("start", "r")
+        here.microphone.hear(tone(300).samples)
+        here.capture.mute(True)
+        assert (await here.until("discarded")).detail == capture.MUTED
+        assert not here.microphone.listening
+        assert here.sent == []
+
+
+async def test_what_was_recorded_and_not_sent_is_thrown_away() -> None:
+    async with desk() as here:
+        here.may_send.clear()
+        for utterance_id in ("r1", "r2"):
+            await here.order("start", utterance_id)
+            here.microphone.hear(tone(300).samples)
+            await here.order("stop", utterance_id)
+        await here.sent.until(1)
+        here.capture.mute(True)
+        here.may_send.set()
+        assert (await here.until("discarded")).utterance_id == "r2"
+        assert here.sent == ["r1"]
+
+
+async def test_a_mute_is_kept_and_an_unmute_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    told: list[bool] = []
+    path = tmp_path / "data" / "satellite-hall.muted"
+    muting = Muting(path, told.append)
+    muting.recall()
+    await muting.mute(True)
+    again = Muting(path, told.append)
+    again.recall()
+    await again.mute(False)
+    Muting(path, told.append).recall()
+    assert told == [False, True, True, True, False, False]
+    (path / "in the way").mkdir(parents=True)
+    told.clear()
+    with pytest.raises(ConfigError, match="cannot be kept"):
+        await Muting(path, told.append).mute(False)
+    assert told == []

@@ -17,10 +17,12 @@ from antiphon_contracts import (
     AUDIO_UTTERANCE,
     CAPTURE_CONTROL,
     CAPTURE_STATUS,
+    CONTROL,
     HEALTH,
     PLAYBACK_CONTROL,
     PLAYBACK_STATUS,
     CaptureControl,
+    Control,
     Message,
     Payload,
     PlaybackControl,
@@ -156,6 +158,45 @@ async def test_a_recording_arrives_as_an_utterance(tmp_path: Path) -> None:
         heard = wav.unwrap(recording.payload)
         assert (heard.rate_hz, len(heard)) == (16_000, 24_000)
         assert abs(level_dbfs(heard) - level_dbfs(spoken)) < 0.2
+
+
+async def test_a_muted_house_records_nothing_and_still_plays(tmp_path: Path) -> None:
+    wav.write(tmp_path / "in.wav", tone(500))
+    settings = {"microphone": "file", "in_file": str(tmp_path / "in.wav"), "speaker": "file"}
+
+    async def record(visitor: Visitor, utterance_id: str) -> list[str]:
+        start = CaptureControl(action="start", utterance_id=utterance_id, max_s=0.4)
+        await visitor.bus.publish(CAPTURE_CONTROL, start, site_id="hall")
+        heard = await visitor.capture.until(
+            lambda heard: any(_is_last(status, utterance_id) for status in heard), WAIT_S
+        )
+        return [status.state for status in heard if status.utterance_id == utterance_id]
+
+    async with satellite(tmp_path, **settings) as (visitor, _):
+        # Control goes before work: these frames fill the queue of another lane.
+        for number in range(3_000):
+            visitor.bus.publish_raw(
+                AUDIO_OUT, wav.wrap(tone(80)), site="hall", utterance=f"flood{number % 9}"
+            )
+        await visitor.bus.publish(CONTROL, Control(action="mute"), worker="all")
+        await visitor.health.until(lambda heard: heard[-1].muted, WAIT_S)
+        assert visitor.health[-1].state == "ready"
+        assert await record(visitor, "r1") == ["failed"]
+        assert "muted" in visitor.capture[-1].detail
+    async with satellite(tmp_path, **settings) as (visitor, _):
+        await visitor.health.until(lambda heard: heard[-1].muted, WAIT_S)
+        assert await record(visitor, "r2") == ["failed"]
+        await visitor.utter("u", tone(300))
+        await visitor.playback.until(lambda heard: any(map(_is_u, heard)), WAIT_S)
+        await visitor.bus.publish(CONTROL, Control(action="unmute"), worker="satellite-1")
+        await visitor.health.until(lambda heard: not heard[-1].muted, WAIT_S)
+        assert await record(visitor, "r3") == ["started", "sent"]
+        await visitor.recordings.until(1, WAIT_S)
+        assert [recording.slots["utterance"] for recording in visitor.recordings] == ["r3"]
+
+
+def _is_last(status: Any, utterance_id: str) -> bool:
+    return bool(status.utterance_id == utterance_id and status.state != "started")
 
 
 async def test_garbage_is_survived_and_the_end_is_orderly(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class WorkerState:
     def notes(self) -> tuple[str, ...]:
         """What there is to say about it, for people."""
         trouble = (self.trouble,) if self.trouble else ()
-        return (*trouble, *(self.health.notes if self.health else ()))
+        muted = ("The microphone is muted.",) if self.health and self.health.muted else ()
+        return (*trouble, *muted, *(self.health.notes if self.health else ()))
 
 
 class HouseWatch:
@@ -129,7 +130,7 @@ class HouseWatch:
 
 
 def _news(health: Health) -> tuple[object, ...]:
-    return (health.state, health.notes, health.pid)
+    return (health.state, health.notes, health.pid, health.muted)
 
 
 class House:

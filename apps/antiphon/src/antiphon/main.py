@@ -48,6 +48,9 @@ Broker = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Microphone = Annotated[bool, typer.Option("--mic", help="Record with the satellite's microphone.")]
 Defaults = Annotated[bool, typer.Option("--defaults", help="All that the settings in force need.")]
+Satellite = Annotated[
+    str | None, typer.Option("--satellite", help="Only this one, e.g. satellite-1.")
+]
 Site = Annotated[str, typer.Option("--site", help="The site to speak to.")]
 
 
@@ -199,6 +202,22 @@ def status(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  
     from antiphon.talking import status as run
 
     _run(run(json=json, broker=broker))
+
+
+@app.command()
+def mute(satellite: Satellite = None, broker: Broker = None) -> None:
+    """Mute the microphones of the house, or one."""
+    from antiphon.muting import mute as run
+
+    _run(run(muted=True, satellite=satellite, broker=broker))
+
+
+@app.command()
+def unmute(satellite: Satellite = None, broker: Broker = None) -> None:
+    """Let the microphones listen again, or one."""
+    from antiphon.muting import mute as run
+
+    _run(run(muted=False, satellite=satellite, broker=broker))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from antiphon_contracts import (
 from antiphon_runtime import Bus, Wiring, Worker, listen, listen_raw
 
 from antiphon_satellite.devices import Devices, choose_devices
-from antiphon_satellite.service import Capture, Playback, PlaybackLimits
+from antiphon_satellite.service import Capture, Muting, Playback, PlaybackLimits
 from antiphon_satellite.settings import SatelliteSettings
 
 FRAMES_WAITING = 2048
@@ -53,6 +54,9 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         ),
         health=health,
     )
+    muting = Muting(
+        worker.runtime.data_dir / f"satellite-{site}.muted", capture.mute, health.show_muted
+    )
     health.engine = f"{devices.speaker.name}; {devices.microphone.name}"
     if devices.missing:
         health.note("device", "; ".join(devices.missing))
@@ -61,6 +65,7 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        await asyncio.to_thread(muting.recall)
         async with playback.open(), capture.open():
             yield
 
@@ -76,6 +81,7 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
             listen(CAPTURE_CONTROL.narrowed(site=site), capture.on_control),
         ],
         lifespan=lifespan,
+        mute=muting.mute,
     )
 
 

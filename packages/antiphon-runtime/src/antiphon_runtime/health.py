@@ -42,6 +42,7 @@ class HealthReporter:
         self._notes: dict[str, str] = {}
         self._breakers: dict[str, BreakerState] = {}
         self._changed = asyncio.Event()
+        self._muted = False
         self.engine = ""
         bus.at_connect(self._changed.set)  # the broker may have published our will meanwhile
 
@@ -76,6 +77,11 @@ class HealthReporter:
             self._breakers[name] = state
         self._changed.set()
 
+    def show_muted(self, muted: bool) -> None:  # noqa: FBT001  (it is what is shown)
+        """Show whether the microphone is muted; it is no trouble."""
+        self._muted = muted
+        self._changed.set()
+
     def snapshot(self) -> Health:
         """Return the health as it is now."""
         return Health(
@@ -91,6 +97,7 @@ class HealthReporter:
             breakers=dict(self._breakers),
             notes=tuple(self._notes.values()),
             engine=self.engine,
+            muted=self._muted,
         )
 
     def publish(self) -> asyncio.Future[None]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,11 +61,13 @@ class Wiring:
         requests: the requests that it makes.
         lifespan: loads models and runs background work; handlers run inside it. The worker is
             `starting` until it is entered; messages wait in their queues meanwhile.
+        mute: obeys `mute` (true) and `unmute`; None where there is no microphone.
     """
 
     handlers: Sequence[Handler]
     requests: Sequence[RequestTopic[Any, Any]] = ()
     lifespan: Callable[[], AbstractAsyncContextManager[None]] = no_lifespan
+    mute: Callable[[bool], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class _Orders:
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     reload: asyncio.Event = field(default_factory=asyncio.Event)
+    mute: Callable[[bool], Awaitable[None]] | None = None
 
     async def wait(self) -> None:
         async with running(
@@ -157,6 +160,7 @@ async def _main(
     bus.install(listen(CONTROL.narrowed(worker=name), obey) for name in ("all", worker_id))
     wiring = build(Worker(load_settings(settings), runtime, bus, health))
     bus.install(wiring.handlers, wiring.requests)
+    orders.mute = wiring.mute
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(monitor.watch())
         await stack.enter_async_context(bus.open())
@@ -167,6 +171,7 @@ async def _main(
             if orders.reload.is_set():
                 orders.reload.clear()
                 wiring = _rebuild(wiring, settings, build, runtime, bus, health)
+                orders.mute = wiring.mute
 
 
 @dataclass
@@ -244,6 +249,8 @@ async def _on_control(
         orders.reload.set()
     elif order.action == "drain":
         orders.stop.set()
+    elif order.action in {"mute", "unmute"} and orders.mute is not None:
+        await orders.mute(order.action == "mute")
     elif order.action == "log_level" and order.level is not None:
         configure_logs(worker_id, level=order.level, style=runtime.log_style)
 

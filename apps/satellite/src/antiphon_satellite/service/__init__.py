@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon_satellite.service.capture import Capture
 from antiphon_satellite.service.limits import PlaybackLimits
+from antiphon_satellite.service.muting import Muting
 from antiphon_satellite.service.playback import Playback
 from antiphon_satellite.service.ports import Block, Microphone, Notes, Sink, Source, Speaker
 
@@ -11,6 +12,7 @@ __all__ = [
     "Block",
     "Capture",
     "Microphone",
+    "Muting",
     "Notes",
     "Playback",
     "PlaybackLimits",

@@ -26,6 +26,8 @@ PATIENCE_S = 2.0
 MAX_UNSENT = 4
 MAX_RATE_HZ = 192_000
 
+MUTED = "The microphone is muted; `antiphon unmute` lets it listen again."
+
 State = Literal["started", "sent", "discarded", "failed"]
 
 
@@ -46,6 +48,7 @@ class Recording:
         self.utterance_id = utterance_id
         self.max_s = max_s
         self.discarded = False
+        self.detail = ""
         self.opened = asyncio.Event()
         self.over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -114,6 +117,7 @@ class Capture:
         self._report = report
         self._send = send
         self._health = health
+        self._muted = False
         self._recording: Recording | None = None
         self._begun = asyncio.Event()
         self._finished: asyncio.Queue[Recording] = asyncio.Queue(MAX_UNSENT)
@@ -137,7 +141,22 @@ class Capture:
         recording.discarded = order.action == "discard"
         recording.over.set()
 
+    def mute(self, muted: bool) -> None:  # noqa: FBT001  (it is the state)
+        """Record and send nothing, from now on; or do so again.
+
+        What is being recorded, or has not been sent yet, is thrown away.
+        """
+        self._muted = muted
+        recording = self._recording
+        if muted and recording is not None:
+            recording.discarded = True
+            recording.detail = MUTED
+            recording.over.set()
+
     def _start(self, order: CaptureControl) -> None:
+        if self._muted:
+            self._say(order.utterance_id, "failed", detail=MUTED)
+            return
         if self._recording is not None:
             self._say(order.utterance_id, "failed", detail="already recording")
             return
@@ -153,7 +172,8 @@ class Capture:
             if recording is None:
                 continue
             try:
-                await self._record(recording)
+                if not recording.over.is_set():
+                    await self._record(recording)
             except AntiphonError as error:
                 self._health.note("microphone", str(error))
                 self._say_of(recording, "failed", str(error))
@@ -183,8 +203,10 @@ class Capture:
         """Send what is recorded; meanwhile the next recording may begin."""
         while True:
             recording = await self._finished.get()
-            if recording.discarded:
-                self._say_of(recording, "discarded")
+            if self._muted:
+                self._say_of(recording, "discarded", MUTED)
+            elif recording.discarded:
+                self._say_of(recording, "discarded", recording.detail)
             else:
                 await self._deliver(recording)
 

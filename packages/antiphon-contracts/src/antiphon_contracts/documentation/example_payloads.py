@@ -228,6 +228,7 @@ _HOUSE: tuple[Payload, ...] = (
         breakers={"openai": "half_open"},
         notes=("The fallback engine is at work.",),
         engine="faster-whisper tiny.en int8",
+        muted=True,
     ),
     Refusal(code="busy", detail="memory has too much to do"),
 )

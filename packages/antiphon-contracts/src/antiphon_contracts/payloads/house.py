@@ -79,8 +79,15 @@ class PlainAnswer(Payload):
 class Control(Payload):
     """Tells workers to do something about themselves.
 
+    `mute` is about microphones, and so for satellites; others ignore it. A muted satellite records
+    nothing and sends nothing: a recording under way is thrown away, and push-to-talk is refused
+    with `failed`. Its speaker goes on, for answers to written questions and for alarms; that is
+    what `playback/<site>/control` and its volume are for. It stays muted when it is started again,
+    until an `unmute`. `control/all` mutes the house, `control/<worker>` one satellite.
+
     Attributes:
-        action: read the settings again, finish and stop, or change the log level.
+        action: read the settings again, finish and stop, mute or unmute the microphone, or change
+            the log level.
         level: with `log_level`.
     """
 
@@ -118,6 +125,7 @@ class Health(Payload):
         breakers: state of each circuit breaker, by name.
         notes: sentences for people.
         engine: what does the work, e.g. `faster-whisper tiny.en int8`.
+        muted: whether its microphone is muted.
     """
 
     worker: str
@@ -132,6 +140,7 @@ class Health(Payload):
     breakers: ByName[Literal["closed", "open", "half_open"]] = Field(default_factory=dict)
     notes: Several[str] = ()
     engine: str = ""
+    muted: bool = False
 
 
 class Refusal(Payload):
