@@ -7,10 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from antiphon_contracts import AntiphonError
-from antiphon_llm.engine.chat_server import ChatServerOptions, open_chat_server, shown
+from antiphon_llm.engine.chat_server import ChatServerOptions, open_chat_server
 from antiphon_llm.engine.choice import ollama_models
 from antiphon_llm.service import ChatMessage, Prompt
 from antiphon_llm.settings import LlmSettings
+from antiphon_runtime.upstream import shown
 
 TIMEOUT_S = 10.0
 GREETING = Prompt((ChatMessage("user", "Hello"),), max_tokens=16)
