@@ -186,6 +186,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "simpleeval": ("antiphon_tools/engine",),
     "jsonschema": ("antiphon_tools/engine",),
     "huggingface_hub": ("antiphon_models/hub",),
+    "prometheus_client": ("antiphon/metrics",),
     "paho": ("antiphon_runtime/paho_transport",),
     "amqtt": ("antiphon_runtime/broker",),
     "aiosqlite": ("antiphon_memory/store", "antiphon_memory/database"),

@@ -37,6 +37,7 @@ FOR_OTHERS = {
     "huggingface_hub",
     "jsonschema",
     "numpy",
+    "prometheus_client",
     "rapidfuzz",
     "simpleeval",
     "soundfile",

@@ -205,6 +205,22 @@ def status(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  
 
 
 @app.command()
+def metrics(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 is any free one.")] = 9464,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; metrics have no password.")
+    ] = "127.0.0.1",
+    broker: Broker = None,
+) -> None:
+    """Serve the house's metrics to Prometheus until Ctrl-C."""
+    try:
+        from antiphon.metrics import export as run
+    except ImportError:
+        complain("metrics need prometheus-client: pip install 'antiphon[metrics]'", EXIT_CONFIG)
+    _run(run(host, port, broker))
+
+
+@app.command()
 def mute(satellite: Satellite = None, broker: Broker = None) -> None:
     """Mute the microphones of the house, or one."""
     from antiphon.muting import mute as run
