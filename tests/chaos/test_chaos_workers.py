@@ -32,6 +32,7 @@ from antiphon_contracts import (
 from antiphon_contracts import topics as contract
 from antiphon_runtime import Bus, PublishOptions, RawMessage, listen_raw
 from antiphon_runtime.broker import EmbeddedBroker, embedded_broker
+from antiphon_runtime.testing.openai_server import OpenAiServer, Text
 from chaos import (
     SUPPORT,
     WAIT_S,
@@ -42,6 +43,8 @@ from chaos import (
     worker_process,
 )
 from hypothesis import HealthCheck, Phase, given, seed, settings
+
+READY = {"ready", "degraded"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -54,7 +57,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
 
 @asynccontextmanager
 async def workers(
-    broker: EmbeddedBroker, folder: Path, *names: str
+    broker: EmbeddedBroker, folder: Path, *names: str, **variables: str
 ) -> AsyncIterator[dict[str, WorkerProcess]]:
     """Run real workers by module name, none of which needs a model."""
     environment = environment_of(
@@ -62,6 +65,7 @@ async def workers(
         ANTIPHON_DATA_DIR=str(folder / "data"),
         ANTIPHON_MODELS_DIR=str(folder / "no models"),
         ANTIPHON_ROUTER_USE_RAG="false",
+        **variables,
     )
     async with AsyncExitStack() as stack:
         yield {
@@ -305,3 +309,72 @@ async def call_tool(bus: Bus, name: str, number: int) -> ToolResult:
             )
         except WorkerGone:
             await asyncio.sleep(0.05)
+
+
+async def test_many_turns_leave_nothing_behind(
+    broker: EmbeddedBroker, tmp_path: Path, scale: Scale
+) -> None:
+    total, sites = scale(1_000), 10
+    names = ("antiphon_router", "antiphon_tools", "antiphon_llm", "antiphon_memory")
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def on_answer(message: RawMessage) -> None:
+        answers.put_nowait(message.payload)
+
+    async def ask(bus: Bus, number: int) -> None:
+        # Every other one needs the language model.
+        text = f"what is {number} times 2" if number % 2 else f"tell me about fox {number}"
+        question = orjson.dumps({"text": text, "id": f"q{number}", "speak": False})
+        bus.publish_raw(contract.ASK_SITE, question, site=f"room-{number % sites}")
+
+    def rss_mb(running: dict[str, WorkerProcess]) -> float:
+        return sum(psutil.Process(one.pid).memory_info().rss for one in running.values()) / 2**20
+
+    async def turns(bus: Bus, numbers: range) -> list[dict[str, Any]]:
+        """Ask them all, one at a time at each site."""
+        found = []
+        for number in numbers[:sites]:
+            await ask(bus, number)
+        for number in [*numbers[sites:], *[-1] * min(sites, len(numbers))]:
+            async with asyncio.timeout(WAIT_S):
+                found.append(orjson.loads(await answers.get()))
+            if number >= 0:
+                await ask(bus, number)
+        return found
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            OpenAiServer(lambda _request: Text(("Foxes are clever. ", "They live in the forest.")))
+        )
+        running = await stack.enter_async_context(
+            workers(broker, tmp_path, *names, ANTIPHON_LLM_BASE_URL=server.base_url)
+        )
+        bus = await stack.enter_async_context(a_bus(broker))
+        ear = Bus(transport_to(broker.address, "ear"), source="ear")
+        ear.install([listen_raw(ANSWER, on_answer, queue_limit=1_000)])
+        await stack.enter_async_context(ear.open())
+        await stack.enter_async_context(ear.handling(drain_s=0))
+        await ready(bus, *names)
+        await turns(bus, range(200))
+        before_mb = rss_mb(running)
+        found = await turns(bus, range(1_000, 1_000 + total))
+        grown_mb = rss_mb(running) - before_mb
+    wrong = [one for one in found if one["error"]]
+    scale.record(
+        f"{total} turns in a row", f"{len(wrong)} failed, workers grew by {grown_mb:.1f} MB in all"
+    )
+    assert not wrong
+    assert {one["id"] for one in found} == {f"q{n}" for n in range(1_000, 1_000 + total)}
+    assert grown_mb <= 10
+
+
+async def ready(bus: Bus, *names: str) -> None:
+    """Return when these workers say that they are."""
+    kinds = {name.removeprefix("antiphon_") for name in names}
+    async with asyncio.timeout(60):
+        while kinds - _ready_kinds(bus):  # noqa: ASYNC110  (nothing tells)
+            await asyncio.sleep(0.05)
+
+
+def _ready_kinds(bus: Bus) -> set[str]:
+    return {one.kind for one in bus.presence.workers.values() if one.state in READY}
