@@ -18,7 +18,7 @@ from typing import Any
 import aiomqtt
 import children
 import gmqtt
-from antiphon_contracts import Message, Payload, RequestTopic, Topic
+from antiphon_contracts import Flow, Message, Payload, RequestTopic, Role, Topic
 from antiphon_runtime import BrokerOptions, Bus, PahoTransport, running, serve
 from antiphon_runtime.broker import BrokerAddress
 
@@ -43,12 +43,17 @@ class Echo(Payload):
 ECHO = RequestTopic[Echo, Echo](
     "bench/echo",
     1,
-    "bench -> echo",
+    Flow(Role.ROUTER, Role.TOOLS),
     "Asks for its own text.",
     model=Echo,
     type="bench.echo/1",
     reply=Topic[Echo](
-        "bench/echoed", 1, "echo -> bench", "The text.", model=Echo, type="bench.echoed/1"
+        "bench/echoed",
+        1,
+        Flow(Role.TOOLS, Role.ROUTER),
+        "The text.",
+        model=Echo,
+        type="bench.echoed/1",
     ),
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
-from antiphon_contracts import Payload, RequestTopic, __version__, all_topics
+from antiphon_contracts import CONTROL, WORKERS, Payload, RequestTopic, __version__, all_topics
 from antiphon_contracts.documentation import documents
 from antiphon_contracts.documentation.__main__ import main
 from antiphon_contracts.documentation.docstrings import field_texts, summary
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs/contract"
 MAKE = "run: .venv/bin/python -m antiphon_contracts.documentation"
-WORKERS = {"satellite", "stt", "tts", "llm", "memory", "router", "tools"}
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -116,15 +115,16 @@ def test_links_within_the_page_lead_somewhere() -> None:
 @pytest.mark.parametrize("name", all_topics())
 def test_a_topic_says_who_speaks_to_whom(name: str) -> None:
     topic = all_topics()[name]
-    sender, arrow, receiver = topic.flow.partition(" -> ")
-    assert sender
-    assert arrow
-    assert receiver
+    assert topic.flow.senders
+    assert topic.flow.receivers
+    assert topic.addressed == (topic.pattern == CONTROL.pattern)
     assert topic.summary.endswith(".")
     assert topic.qos in {0, 1}
     if isinstance(topic, RequestTopic):
-        assert topic.receiver in WORKERS, f"{name}: no worker is called {topic.receiver!r}"
-        assert topic.receiver in topic.reply.flow.partition("->")[0], f"who answers {name}?"
+        assert topic.flow.receivers in WORKERS, f"{name} is answered by no worker"
+        assert len(topic.flow.receivers) == 1, f"one kind of worker answers {name}"
+        assert topic.flow.receivers == topic.reply.flow.senders, f"who answers {name}?"
+        assert topic.flow.senders in topic.reply.flow.receivers, f"who reads {name}'s answer?"
         assert topic.qos == topic.reply.qos == 1
         assert not topic.retain
 

@@ -23,6 +23,7 @@ from antiphon_contracts import (
     MEMORY_QUERY,
     TOOLS_CALL,
     BusError,
+    Flow,
     MemoryQuery,
     PlainAnswer,
     RawTopic,
@@ -119,8 +120,8 @@ async def test_bad_requests_are_refused_by_name(
     bus = client(stack)
     message_id = new_id()
     envelope = {"id": message_id, "type": topic.type, "data": {}, **change}
-    raw = RawTopic(topic.pattern, 1, "test", "test")
-    reply = RawTopic(topic.reply.pattern, 1, "test", "test")
+    raw = RawTopic(topic.pattern, 1, Flow(), "test")
+    reply = RawTopic(topic.reply.pattern, 1, Flow(), "test")
     async with listening(bus, reply) as heard:
         bus.publish_raw(raw, orjson.dumps(envelope))
         async with asyncio.timeout(10):

@@ -15,6 +15,7 @@ from antiphon_contracts import (
     STT_FINAL,
     CaptureControl,
     ContractError,
+    Flow,
     MemoryQuery,
     RawTopic,
     all_topics,
@@ -116,7 +117,7 @@ def test_other_paths_do_not_match(path: str) -> None:
 
 
 def test_dots_in_a_pattern_stand_for_themselves() -> None:
-    topic = RawTopic("a.b/{x}", 0, "x -> y", "")
+    topic = RawTopic("a.b/{x}", 0, Flow(), "")
     assert topic.match("a.b/1") == {"x": "1"}
     assert topic.match("aXb/1") is None
 

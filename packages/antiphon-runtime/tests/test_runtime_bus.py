@@ -22,6 +22,7 @@ from antiphon_contracts import (
     ContractError,
     Control,
     EngineError,
+    Flow,
     Health,
     MemoryQuery,
     MemoryResults,
@@ -230,7 +231,7 @@ async def test_a_request_goes_out_again_until_it_is_answered(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("antiphon_runtime.replies.RESEND_AFTER_S", 0.01)
-    on_wire = await house.hear_raw(RawTopic(MEMORY_QUERY.pattern, 1, "", ""))
+    on_wire = await house.hear_raw(RawTopic(MEMORY_QUERY.pattern, 1, Flow(), ""))
     task = asyncio.ensure_future(ask(house))
     await on_wire.until(3)
     assert len({message.payload for message in on_wire}) == 1
@@ -715,7 +716,7 @@ def test_a_handler_keeps_what_it_was_given() -> None:
     async def on_bytes(message: RawMessage) -> None:
         raise NotImplementedError
 
-    topic = RawTopic("a/{site}", 1, "a -> b", "")
+    topic = RawTopic("a/{site}", 1, Flow(), "")
     assert listen_raw(topic, on_bytes, concurrency=3, queue_limit=5, overflow="drop_oldest") == (
         Handler(topic, on_bytes, 3, 5, "drop_oldest")
     )

@@ -18,6 +18,7 @@ from antiphon_contracts import (
     SAY,
     BusError,
     Control,
+    Flow,
     Health,
     MemoryQuery,
     Message,
@@ -280,7 +281,7 @@ async def test_garbage_does_not_keep_it_from_the_next_good_message(aviary: Aviar
     async with watching(aviary.port, aviary.base) as watcher:
         await aviary.start()
         await watcher.until_state("ready")
-        garbage = RawTopic(MEMORY_QUERY.pattern, 1, "", "")
+        garbage = RawTopic(MEMORY_QUERY.pattern, 1, Flow(), "")
         for payload in (b"", b"\xff\x00", b'{"id": "x", "type": "memory.query/1"}', b"[]"):
             watcher.bus.publish_raw(garbage, payload)
         watcher.bus.publish_raw(SAY, b"no number")

@@ -16,6 +16,7 @@ from antiphon_contracts import (
     TTS_STATUS,
     ConfigError,
     EngineError,
+    Flow,
     Health,
     Message,
     PlainAnswer,
@@ -204,7 +205,7 @@ async def publish(topic: str, message: str, broker: str | None) -> None:
         ContractError: nothing can be published to such a topic.
         BusError: there is no broker, or it refused.
     """
-    target = RawTopic(topic, 1, "cli", "A topic named by hand.")
+    target = RawTopic(topic, 1, Flow(), "A topic named by hand.")
     if target.slots or not topic or any(sign in topic for sign in "+#\0"):
         msg = f"{topic!r} is no topic to publish to: write it out, without +, # and braces"
         raise ConfigError(msg)

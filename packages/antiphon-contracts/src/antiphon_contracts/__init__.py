@@ -74,6 +74,8 @@ from antiphon_contracts.payloads.speech import (
     TtsStatus,
     WakeEvent,
 )
+from antiphon_contracts.rights import EVERY_WORKER, Rights, rights
+from antiphon_contracts.roles import EVERYONE, PEOPLE, WORKERS, Flow, Role
 from antiphon_contracts.topic import (
     RawTopic,
     RequestTopic,
@@ -136,6 +138,8 @@ __all__ = [
     "CAPTURE_STATUS",
     "CONTROL",
     "DEFAULT_SITE",
+    "EVERYONE",
+    "EVERY_WORKER",
     "HEALTH",
     "HISTORY_APPEND",
     "HISTORY_DONE",
@@ -152,6 +156,7 @@ __all__ = [
     "MEMORY_QUERY",
     "MEMORY_REMEMBER",
     "MEMORY_RESULTS",
+    "PEOPLE",
     "PLAYBACK_CONTROL",
     "PLAYBACK_STATUS",
     "REFUSAL_MODEL",
@@ -168,6 +173,7 @@ __all__ = [
     "TTS_SAY",
     "TTS_STATUS",
     "WAKE_EVENT",
+    "WORKERS",
     "AntiphonError",
     "BusError",
     "Busy",
@@ -177,6 +183,7 @@ __all__ = [
     "ContractError",
     "Control",
     "EngineError",
+    "Flow",
     "Health",
     "HistoryAppend",
     "HistoryDone",
@@ -208,6 +215,8 @@ __all__ = [
     "RemoteError",
     "RequestTimeout",
     "RequestTopic",
+    "Rights",
+    "Role",
     "Route",
     "Stage",
     "SttControl",
@@ -229,5 +238,6 @@ __all__ = [
     "encode",
     "new_id",
     "parse",
+    "rights",
     "validate",
 ]

@@ -10,6 +10,7 @@ from typing import Generic, Self, TypeVar
 from antiphon_contracts.envelope import Message, Payload
 from antiphon_contracts.errors import ContractError
 from antiphon_contracts.level import LEVEL_PATTERN, LEVEL_RULE, is_level
+from antiphon_contracts.roles import Flow
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R", bound=Payload)
@@ -26,20 +27,22 @@ class RawTopic:
         qos: MQTT quality of service, 0 or 1.
         retain: whether the broker keeps the last message.
         content_type: what the bytes are.
-        flow: who speaks to whom, for the documentation: `satellite -> stt, wake`.
+        flow: who publishes and who takes.
         summary: one line for the documentation.
         reserved: whether the topic is agreed on, but no part of the house serves it yet.
         plain: model of the JSON that the bytes may be, without an envelope; None if there is none.
+        addressed: whether the level `{worker}` names who takes it, and not who speaks.
     """
 
     pattern: str
     qos: int
-    flow: str
+    flow: Flow
     summary: str
     retain: bool = False
     content_type: str = "application/json"
     reserved: bool = field(default=False, kw_only=True)
     plain: type[Payload] | None = field(default=None, kw_only=True)
+    addressed: bool = field(default=False, kw_only=True)
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
@@ -141,4 +144,4 @@ class RequestTopic(Topic[P], Generic[P, R]):
     @cached_property
     def receiver(self) -> str:
         """Kind of the worker that answers, e.g. `memory`."""
-        return self.flow.rpartition("->")[2].strip()
+        return self.flow.receivers.words

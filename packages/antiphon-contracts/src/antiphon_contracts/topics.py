@@ -37,6 +37,7 @@ from antiphon_contracts.payloads.speech import (
     TtsStatus,
     WakeEvent,
 )
+from antiphon_contracts.roles import EVERYONE, PEOPLE, WORKERS, Flow, Role
 from antiphon_contracts.topic import RawTopic, RequestTopic, Topic
 
 WAV = "audio/wav"
@@ -50,7 +51,7 @@ REFUSAL_MODEL = Refusal
 AUDIO_IN = RawTopic(
     "audio/{site}/in",
     0,
-    "satellite -> stt, wake",
+    Flow(Role.SATELLITE, Role.STT | Role.WAKE),
     "Microphone: WAV-framed PCM, 16 kHz mono s16, 80 ms a chunk.",
     content_type=WAV,
     reserved=True,
@@ -58,21 +59,21 @@ AUDIO_IN = RawTopic(
 AUDIO_UTTERANCE = RawTopic(
     "audio/{site}/utterance/{utterance}",
     1,
-    "anyone -> stt",
+    Flow(Role.SATELLITE | PEOPLE, Role.STT),
     "A whole recording: WAV, FLAC, OGG or MP3, at most 4 MB. Its id becomes the turn's id.",
     content_type="audio/wav, audio/flac, audio/ogg or audio/mpeg",
 )
 AUDIO_OUT = RawTopic(
     "audio/{site}/out/{utterance}",
     0,
-    "tts -> satellite",
+    Flow(Role.TTS, Role.SATELLITE | PEOPLE),
     "Speech: WAV-framed PCM at the voice's rate, in order; an empty payload ends the utterance.",
     content_type=WAV,
 )
 PLAYBACK_CONTROL = Topic[PlaybackControl](
     "playback/{site}/control",
     1,
-    "router -> satellite",
+    Flow(Role.ROUTER, Role.SATELLITE),
     "Stop, pause, resume, volume, duck.",
     model=PlaybackControl,
     type="playback.control/1",
@@ -80,7 +81,7 @@ PLAYBACK_CONTROL = Topic[PlaybackControl](
 PLAYBACK_STATUS = Topic[PlaybackStatus](
     "playback/{site}/status",
     1,
-    "satellite -> router, stt",
+    Flow(Role.SATELLITE, Role.ROUTER | Role.STT),
     "What the speaker really played.",
     model=PlaybackStatus,
     type="playback.status/1",
@@ -88,7 +89,7 @@ PLAYBACK_STATUS = Topic[PlaybackStatus](
 CAPTURE_CONTROL = Topic[CaptureControl](
     "capture/{site}/control",
     1,
-    "anyone -> satellite",
+    Flow(PEOPLE, Role.SATELLITE),
     "Push-to-talk: start, stop, discard.",
     model=CaptureControl,
     type="capture.control/1",
@@ -96,7 +97,7 @@ CAPTURE_CONTROL = Topic[CaptureControl](
 CAPTURE_STATUS = Topic[CaptureStatus](
     "capture/{site}/status",
     1,
-    "satellite -> anyone",
+    Flow(Role.SATELLITE, PEOPLE),
     "What became of a push-to-talk recording.",
     model=CaptureStatus,
     type="capture.status/1",
@@ -106,7 +107,7 @@ CAPTURE_STATUS = Topic[CaptureStatus](
 WAKE_EVENT = Topic[WakeEvent](
     "wake/event/{site}",
     1,
-    "wake -> router, stt",
+    Flow(Role.WAKE, Role.ROUTER | Role.STT),
     "A wake word was heard.",
     model=WakeEvent,
     type="wake.event/1",
@@ -115,7 +116,7 @@ WAKE_EVENT = Topic[WakeEvent](
 STT_CONTROL = Topic[SttControl](
     "stt/control",
     1,
-    "router -> stt",
+    Flow(Role.ROUTER, Role.STT),
     "Listen, stop or gate a site's stream.",
     model=SttControl,
     type="stt.control/1",
@@ -124,7 +125,7 @@ STT_CONTROL = Topic[SttControl](
 STT_PARTIAL = Topic[SttPartial](
     "stt/partial",
     0,
-    "stt -> router",
+    Flow(Role.STT, Role.ROUTER),
     "The transcript so far.",
     model=SttPartial,
     type="stt.partial/1",
@@ -133,7 +134,7 @@ STT_PARTIAL = Topic[SttPartial](
 STT_FINAL = Topic[SttFinal](
     "stt/final",
     1,
-    "stt -> router",
+    Flow(Role.STT, Role.ROUTER),
     "The transcript, or why there is none.",
     model=SttFinal,
     type="stt.final/1",
@@ -143,7 +144,7 @@ STT_FINAL = Topic[SttFinal](
 LLM_STREAM = Topic[LlmStream](
     "llm/stream",
     0,
-    "llm -> router",
+    Flow(Role.LLM, Role.ROUTER),
     "Pieces of the reply, as they are made.",
     model=LlmStream,
     type="llm.stream/1",
@@ -151,7 +152,7 @@ LLM_STREAM = Topic[LlmStream](
 LLM_RESPONSE = Topic[LlmResponse](
     "llm/response",
     1,
-    "llm -> router",
+    Flow(Role.LLM, Role.ROUTER),
     "The whole reply.",
     model=LlmResponse,
     type="llm.response/1",
@@ -159,7 +160,7 @@ LLM_RESPONSE = Topic[LlmResponse](
 LLM_REQUEST = RequestTopic[LlmRequest, LlmResponse](
     "llm/request",
     1,
-    "router -> llm",
+    Flow(Role.ROUTER, Role.LLM),
     "Asks for a reply to what a person said.",
     model=LlmRequest,
     type="llm.request/1",
@@ -168,7 +169,7 @@ LLM_REQUEST = RequestTopic[LlmRequest, LlmResponse](
 LLM_CANCEL = Topic[LlmCancel](
     "llm/cancel",
     1,
-    "router -> llm",
+    Flow(Role.ROUTER, Role.LLM),
     "Stops a reply at once.",
     model=LlmCancel,
     type="llm.cancel/1",
@@ -176,7 +177,7 @@ LLM_CANCEL = Topic[LlmCancel](
 TOOLS_RESULT = Topic[ToolResult](
     "tools/result",
     1,
-    "tools -> llm",
+    Flow(Role.TOOLS, Role.LLM | Role.ROUTER),
     "What a tool returned.",
     model=ToolResult,
     type="tools.result/1",
@@ -184,7 +185,7 @@ TOOLS_RESULT = Topic[ToolResult](
 TOOLS_CALL = RequestTopic[ToolCall, ToolResult](
     "tools/call",
     1,
-    "llm, router -> tools",
+    Flow(Role.LLM | Role.ROUTER, Role.TOOLS),
     "Calls a tool.",
     model=ToolCall,
     type="tools.call/1",
@@ -193,7 +194,7 @@ TOOLS_CALL = RequestTopic[ToolCall, ToolResult](
 TOOLS_REGISTRY = Topic[ToolRegistry](
     "tools/registry",
     1,
-    "tools -> llm",
+    Flow(Role.TOOLS, Role.LLM),
     "All tools that are on offer.",
     retain=True,
     model=ToolRegistry,
@@ -204,7 +205,7 @@ TOOLS_REGISTRY = Topic[ToolRegistry](
 MEMORY_RESULTS = Topic[MemoryResults](
     "memory/results",
     1,
-    "memory -> llm, tools, router",
+    Flow(Role.MEMORY, Role.LLM | Role.TOOLS | Role.ROUTER),
     "What was found.",
     model=MemoryResults,
     type="memory.results/1",
@@ -212,7 +213,7 @@ MEMORY_RESULTS = Topic[MemoryResults](
 MEMORY_QUERY = RequestTopic[MemoryQuery, MemoryResults](
     "memory/query",
     1,
-    "llm, tools, router -> memory",
+    Flow(Role.LLM | Role.TOOLS | Role.ROUTER, Role.MEMORY),
     "Asks long-term memory.",
     model=MemoryQuery,
     type="memory.query/1",
@@ -221,7 +222,7 @@ MEMORY_QUERY = RequestTopic[MemoryQuery, MemoryResults](
 MEMORY_DONE = Topic[MemoryDone](
     "memory/done",
     1,
-    "memory -> whoever asked",
+    Flow(Role.MEMORY, Role.TOOLS | Role.ROUTER | Role.OPERATOR),
     "What a write did.",
     model=MemoryDone,
     type="memory.done/1",
@@ -229,7 +230,7 @@ MEMORY_DONE = Topic[MemoryDone](
 MEMORY_REMEMBER = RequestTopic[MemoryRemember, MemoryDone](
     "memory/remember",
     1,
-    "tools, router, command line -> memory",
+    Flow(Role.TOOLS | Role.ROUTER | Role.OPERATOR, Role.MEMORY),
     "Stores a text for good.",
     model=MemoryRemember,
     type="memory.remember/1",
@@ -238,7 +239,7 @@ MEMORY_REMEMBER = RequestTopic[MemoryRemember, MemoryDone](
 MEMORY_FORGET = RequestTopic[MemoryForget, MemoryDone](
     "memory/forget",
     1,
-    "tools, router, command line -> memory",
+    Flow(Role.TOOLS | Role.ROUTER | Role.OPERATOR, Role.MEMORY),
     "Deletes memories.",
     model=MemoryForget,
     type="memory.forget/1",
@@ -247,7 +248,7 @@ MEMORY_FORGET = RequestTopic[MemoryForget, MemoryDone](
 MEMORY_INGEST = RequestTopic[MemoryIngest, MemoryDone](
     "memory/ingest",
     1,
-    "tools, router, command line -> memory",
+    Flow(Role.TOOLS | Role.ROUTER | Role.OPERATOR, Role.MEMORY),
     "Adds a document to the knowledge base.",
     model=MemoryIngest,
     type="memory.ingest/1",
@@ -257,7 +258,7 @@ MEMORY_INGEST = RequestTopic[MemoryIngest, MemoryDone](
 HISTORY_DONE = Topic[HistoryDone](
     "history/done",
     1,
-    "memory -> router",
+    Flow(Role.MEMORY, Role.ROUTER),
     "The row was stored.",
     model=HistoryDone,
     type="history.done/1",
@@ -265,7 +266,7 @@ HISTORY_DONE = Topic[HistoryDone](
 HISTORY_APPEND = RequestTopic[HistoryAppend, HistoryDone](
     "history/append",
     1,
-    "router -> memory",
+    Flow(Role.ROUTER, Role.MEMORY),
     "What was said and what was really spoken.",
     model=HistoryAppend,
     type="history.append/1",
@@ -274,7 +275,7 @@ HISTORY_APPEND = RequestTopic[HistoryAppend, HistoryDone](
 HISTORY_RESULTS = Topic[HistoryResults](
     "history/results",
     1,
-    "memory -> llm",
+    Flow(Role.MEMORY, Role.LLM),
     "A conversation's newest messages.",
     model=HistoryResults,
     type="history.results/1",
@@ -282,7 +283,7 @@ HISTORY_RESULTS = Topic[HistoryResults](
 HISTORY_QUERY = RequestTopic[HistoryQuery, HistoryResults](
     "history/query",
     1,
-    "llm -> memory",
+    Flow(Role.LLM, Role.MEMORY),
     "Asks for a conversation's newest messages.",
     model=HistoryQuery,
     type="history.query/1",
@@ -293,7 +294,7 @@ HISTORY_QUERY = RequestTopic[HistoryQuery, HistoryResults](
 TTS_SAY = Topic[TtsSay](
     "tts/say",
     1,
-    "router -> tts",
+    Flow(Role.ROUTER | Role.OPERATOR, Role.TTS),
     "One clause to be spoken.",
     model=TtsSay,
     type="tts.say/1",
@@ -301,7 +302,7 @@ TTS_SAY = Topic[TtsSay](
 TTS_CANCEL = Topic[TtsCancel](
     "tts/cancel",
     1,
-    "router -> tts",
+    Flow(Role.ROUTER, Role.TTS),
     "Stops synthesis.",
     model=TtsCancel,
     type="tts.cancel/1",
@@ -309,22 +310,31 @@ TTS_CANCEL = Topic[TtsCancel](
 TTS_STATUS = Topic[TtsStatus](
     "tts/status",
     1,
-    "tts -> router",
+    Flow(Role.TTS, Role.ROUTER | PEOPLE),
     "What became of a clause's answer.",
     model=TtsStatus,
     type="tts.status/1",
 )
 
 # The plain door
-SAY = RawTopic("say", 1, "anyone -> router", "Says a text.", content_type=PLAIN, plain=PlainAsk)
-SAY_SITE = RawTopic(
-    "say/{site}", 1, "anyone -> router", "Says a text there.", content_type=PLAIN, plain=PlainAsk
+SAY = RawTopic(
+    "say", 1, Flow(PEOPLE, Role.ROUTER), "Says a text.", content_type=PLAIN, plain=PlainAsk
 )
-ASK = RawTopic("ask", 1, "anyone -> router", "Asks a question.", content_type=PLAIN, plain=PlainAsk)
+SAY_SITE = RawTopic(
+    "say/{site}",
+    1,
+    Flow(PEOPLE, Role.ROUTER),
+    "Says a text there.",
+    content_type=PLAIN,
+    plain=PlainAsk,
+)
+ASK = RawTopic(
+    "ask", 1, Flow(PEOPLE, Role.ROUTER), "Asks a question.", content_type=PLAIN, plain=PlainAsk
+)
 ASK_SITE = RawTopic(
     "ask/{site}",
     1,
-    "anyone -> router",
+    Flow(PEOPLE, Role.ROUTER),
     "Asks a question there.",
     content_type=PLAIN,
     plain=PlainAsk,
@@ -332,7 +342,7 @@ ASK_SITE = RawTopic(
 ANSWER = RawTopic(
     "answer/{site}",
     1,
-    "router -> anyone",
+    Flow(Role.ROUTER, PEOPLE),
     "The answer, as JSON without an envelope.",
     plain=PlainAnswer,
 )
@@ -341,16 +351,17 @@ ANSWER = RawTopic(
 CONTROL = Topic[Control](
     "control/{worker}",
     1,
-    "command line, console -> workers",
+    Flow(Role.OPERATOR, WORKERS),
     "To one worker, or to `all`.",
+    addressed=True,
     model=Control,
     type="control/1",
 )
 HEALTH = Topic[Health](
     "health/{worker}",
     1,
-    "each worker and its last will -> anyone",
-    "How a worker is.",
+    Flow(WORKERS, EVERYONE),
+    "How a worker is; `gone` is its last will.",
     retain=True,
     model=Health,
     type="health/1",

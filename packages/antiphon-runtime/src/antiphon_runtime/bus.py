@@ -337,10 +337,11 @@ class Bus:
                 wildcard.admit(delivery, slots)
 
     def _on_health(self, delivery: Delivery) -> None:
+        worker = delivery.topic.removeprefix(self._health_prefix)
         if delivery.payload:
-            self.presence.note(parse(delivery.payload))
+            self.presence.note(parse(delivery.payload), worker)
         else:
-            self.presence.forget(delivery.topic.removeprefix(self._health_prefix))
+            self.presence.forget(worker)
 
     def _on_reply(self, request: RequestTopic[Any, Any], delivery: Delivery) -> None:
         raw = parse(delivery.payload)

@@ -175,6 +175,9 @@ class Lane:
         message: Message[Payload] | RawMessage
         if isinstance(topic, Topic):
             decoded = self._decode(topic, delivery.payload)
+            if decoded.site_id != slots.get("site", decoded.site_id):
+                # A broker binds a satellite to its site by the topic; the envelope is its own word.
+                raise ContractError("the message names another site than its topic")
             if not self._is_due(decoded):
                 return
             message, ttl_s = decoded, decoded.ttl_s

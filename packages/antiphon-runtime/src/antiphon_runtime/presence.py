@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from antiphon_contracts import HEALTH, Health, validate
+from antiphon_contracts import HEALTH, ContractError, Health, validate
 
 SILENT_AFTER_S = 2.5
 """A worker beats once a second; one that missed two beats is gone, or as good as gone."""
@@ -24,13 +24,16 @@ class Presence:
         self._workers: dict[str, Health] = {}
         self._heard_at: dict[str, float] = {}
 
-    def note(self, raw: dict[str, Any]) -> None:
-        """Take in a raw health envelope.
+    def note(self, raw: dict[str, Any], worker: str) -> None:
+        """Take in a raw health envelope that came on `worker`'s own topic.
 
         Raises:
-            ContractError: it is none.
+            ContractError: it is none, or it is another worker's.
         """
         health = validate(raw, HEALTH.model, HEALTH.type).data
+        if health.worker != worker:
+            # A broker lets each worker publish its own health alone; the topic is what it checks.
+            raise ContractError("a worker spoke for the health of another")
         self._workers[health.worker] = health
         self._heard_at[health.worker] = self._now()
 

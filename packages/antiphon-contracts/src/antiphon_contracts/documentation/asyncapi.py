@@ -84,19 +84,18 @@ def message_name(message_type: str) -> str:
 
 
 def _operations(name: str, topic: RawTopic) -> Node:
-    senders, _, receivers = topic.flow.partition("->")
     common: Node = {
         "channel": {"$ref": f"#/channels/{name}"},
         "summary": topic.summary,
         "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retain}},
     }
-    send: Node = {"action": "send", "title": f"{senders.strip()} sends", **common}
+    send: Node = {"action": "send", "title": f"{topic.flow.senders.words} sends", **common}
     if isinstance(topic, RequestTopic):
         reply = next(key for key, each in all_topics().items() if each == topic.reply).lower()
         send["reply"] = {"channel": {"$ref": f"#/channels/{reply}"}}
     receive: Node = {
         "action": "receive",
-        "title": f"{receivers.strip()} receives",
+        "title": f"{topic.flow.receivers.words} receives",
         **common,
     }
     return {f"send_{name}": send, f"receive_{name}": receive}

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from antiphon_contracts.documentation.example_payloads import EXAMPLES
 from antiphon_contracts.envelope import Message, Payload
+from antiphon_contracts.roles import PEOPLE
 from antiphon_contracts.topic import RequestTopic, Topic
 from antiphon_contracts.topics import REFUSAL_MODEL, REFUSAL_TYPE, all_topics
 
@@ -66,5 +67,5 @@ def _example(data: P, message_type: str, source: str) -> Message[P]:
 
 
 def _sender(topic: Topic[P]) -> str:
-    kind = topic.flow.partition("->")[0].split(",")[0].strip()
-    return f"{kind}-1" if kind.isalpha() else "cli-1"
+    first = next(iter(topic.flow.senders))
+    return "cli-1" if first in PEOPLE else f"{first.words}-1"

@@ -19,6 +19,7 @@ from antiphon_contracts.documentation.schemas import (
     schema_of,
 )
 from antiphon_contracts.envelope import Message, Payload, encode
+from antiphon_contracts.roles import Flow
 from antiphon_contracts.topic import RawTopic, RequestTopic, Topic
 from antiphon_contracts.topics import REFUSAL_MODEL, REFUSAL_TYPE, all_topics
 
@@ -34,8 +35,15 @@ per payload, in [schemas](schemas).
 All topics lie under a base, `antiphon` unless configured otherwise: the full path of `ask` is
 `antiphon/ask`. What stands in braces is one topic level: 1 to 128 printable characters without
 `/ + # { }`. Messages of more than 4 MB are refused. A retained message on a topic that is not
-marked retained is ignored. **Reserved** topics are agreed on, but no part of the house serves them
-yet.
+marked retained is ignored. The site named in a topic, and the worker named in a health topic, are
+those of the message; else it is dropped. **Reserved** topics are agreed on, but no part of the
+house serves them yet.
+
+Who takes part: the workers (`satellite`, `wake`, `stt`, `llm`, `tools`, `router`, `memory`, `tts`),
+the `operator` (the command line), and each `client` that the household lets in by name. "Who to
+whom" is what a secured broker enforces. There a satellite reaches the topics of
+its own site alone. A worker publishes its own health alone, and takes `control` under its own id
+and `all`.
 
 A new optional field is a compatible change; unknown fields are ignored on read. Anything else is a
 new major version in `type`. `tests/contract/golden` pins the bytes.
@@ -179,8 +187,8 @@ def _example(text: str) -> str:
     return f"```json\n{text}\n```\n"
 
 
-def _arrow(flow: str) -> str:
-    return flow.replace("->", "→")
+def _arrow(flow: Flow) -> str:
+    return str(flow).replace("->", "→")
 
 
 def _anchor(heading: str) -> str:

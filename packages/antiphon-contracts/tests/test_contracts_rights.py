@@ -1,0 +1,116 @@
+"""Rights: the whole table, and the names by which somebody is bound."""
+
+from __future__ import annotations
+
+import pytest
+from antiphon_contracts import (
+    EVERYONE,
+    PEOPLE,
+    WORKERS,
+    ContractError,
+    Flow,
+    Rights,
+    Role,
+    all_topics,
+    rights,
+)
+
+pytestmark = pytest.mark.unit
+
+HEARD_BY_WORKERS = "control/all control/{} health/+"
+
+# Written out by hand, so that a topic's flow cannot change unseen: role, publishes, takes.
+TABLE = {
+    Role.SATELLITE: (
+        "audio/hall/in audio/hall/utterance/+ playback/hall/status capture/hall/status health/w-1",
+        "audio/hall/out/+ playback/hall/control capture/hall/control",
+    ),
+    Role.WAKE: ("wake/event/+ health/w-1", "audio/+/in"),
+    Role.STT: (
+        "stt/partial stt/final health/w-1",
+        "audio/+/in audio/+/utterance/+ playback/+/status wake/event/+ stt/control",
+    ),
+    Role.LLM: (
+        "llm/stream llm/response tools/call memory/query history/query health/w-1",
+        "llm/request llm/cancel tools/result tools/registry memory/results history/results",
+    ),
+    Role.TOOLS: (
+        (
+            "tools/result tools/registry memory/query memory/remember memory/forget memory/ingest "
+            "health/w-1"
+        ),
+        "tools/call memory/results memory/done",
+    ),
+    Role.ROUTER: (
+        (
+            "playback/+/control stt/control llm/request llm/cancel tools/call memory/query "
+            "memory/remember memory/forget memory/ingest history/append tts/say tts/cancel "
+            "answer/+ health/w-1"
+        ),
+        (
+            "playback/+/status wake/event/+ stt/partial stt/final llm/stream llm/response "
+            "tools/result memory/results memory/done history/done tts/status say say/+ ask ask/+"
+        ),
+    ),
+    Role.MEMORY: (
+        "memory/results memory/done history/done history/results health/w-1",
+        "memory/query memory/remember memory/forget memory/ingest history/append history/query",
+    ),
+    Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/cancel"),
+    Role.OPERATOR: (
+        (
+            "audio/+/utterance/+ capture/+/control memory/remember memory/forget memory/ingest "
+            "tts/say say say/+ ask ask/+ control/+"
+        ),
+        "audio/+/out/+ capture/+/status memory/done tts/status answer/+ health/+",
+    ),
+    Role.CLIENT: (
+        "audio/+/utterance/+ capture/+/control say say/+ ask ask/+",
+        "audio/+/out/+ capture/+/status tts/status answer/+ health/+",
+    ),
+}
+
+
+@pytest.mark.parametrize("role", EVERYONE, ids=lambda role: role.words)
+def test_a_role_may_do_this_and_nothing_else(role: Role) -> None:
+    publish, take = TABLE[role]
+    if role in WORKERS:
+        take = f"{take} {HEARD_BY_WORKERS.format('w-1')}"
+    found = rights(role, worker="w-1", site="hall")
+    assert sorted(found.publish) == sorted(publish.split())
+    assert sorted(found.take) == sorted(take.split())
+    assert isinstance(found, Rights)
+
+
+def test_every_topic_is_published_and_taken_by_somebody() -> None:
+    everybody = [rights(role, worker="w", site="s") for role in EVERYONE]
+    published = {name for each in everybody for name in each.publish}
+    taken = {name for each in everybody for name in each.take}
+    for topic in all_topics().values():
+        path = topic.at(site="s", worker="w", utterance="u") if topic.slots else topic.pattern
+        own = path.removesuffix("/u") + ("/+" if path.endswith("/u") else "")
+        assert {topic.filter, own} & published, topic.pattern
+        assert {topic.filter, own} & taken, topic.pattern
+
+
+def test_people_fill_in_any_site_and_own_no_worker_s_name() -> None:
+    for role in PEOPLE:
+        assert rights(role) == rights(role, worker="w", site="hall")
+
+
+@pytest.mark.parametrize("name", ["", "+", "#", "a/b", "../a", "a\n", "all"])
+def test_a_worker_needs_a_name_of_its_own(name: str) -> None:
+    with pytest.raises(ContractError):
+        rights(Role.STT, worker=name)
+
+
+@pytest.mark.parametrize("site", ["", "+", "#", "a/b", "../a", "a\n"])
+def test_a_satellite_needs_one_site(site: str) -> None:
+    with pytest.raises(ContractError):
+        rights(Role.SATELLITE, worker="satellite-1", site=site)
+
+
+def test_a_flow_reads_as_a_sentence_part() -> None:
+    assert str(Flow(Role.ROUTER | Role.LLM, Role.TOOLS)) == "llm, router -> tools"
+    assert str(Flow(WORKERS, EVERYONE)) == "every worker -> everyone"
+    assert str(Flow()) == " -> "
