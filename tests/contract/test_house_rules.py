@@ -189,6 +189,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("antiphon/metrics",),
     "paho": ("antiphon_runtime/paho_transport",),
     "amqtt": ("antiphon_runtime/broker",),
+    "cryptography": ("antiphon/secure/certificates",),
     "aiosqlite": ("antiphon_memory/store", "antiphon_memory/database"),
 }
 

@@ -232,6 +232,7 @@ async def broker_settings(
                 RuntimeSettings,
                 host=address.host,
                 port=address.port,
+                tls="off",
                 username=address.username,
                 password=SecretStr(address.password),
             ),

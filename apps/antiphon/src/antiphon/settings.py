@@ -16,9 +16,10 @@ NOT_RUNNING = (
     "or name a broker with --broker mqtt://user:password@host:port"
 )
 ADDRESS_FORM = (
-    "a broker address looks like mqtt://user:password@host:1883/base; "
+    "a broker address looks like mqtt://user:password@host:1883/base (mqtts: with TLS); "
     "special characters in user and password are written as %XX"
 )
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
@@ -34,21 +35,24 @@ def search_path() -> str:
 def from_url(url: str) -> RuntimeSettings:
     """Return the settings with the broker of `mqtt://[user[:password]@]host[:port][/base]`.
 
+    `mqtts://` is the same with TLS, by the authority that the settings in force name.
+
     Raises:
         ConfigError: it is no such address; the text does not repeat it, as it may hold a password.
     """
     try:
         parts = urlsplit(url)
-        port = 1883 if parts.port is None else parts.port
+        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
     except ValueError:
         raise ConfigError(ADDRESS_FORM) from None
-    if parts.scheme != "mqtt" or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
         raise ConfigError(ADDRESS_FORM)
     known = load_settings(RuntimeSettings)
     return load_settings(
         RuntimeSettings,
         host=parts.hostname,
         port=port,
+        tls="on" if parts.scheme == "mqtts" else "off",
         username=unquote(parts.username or ""),
         password=SecretStr(unquote(parts.password or "")),
         base=unquote(parts.path).strip("/") or known.base,
@@ -61,7 +65,8 @@ def to_url(settings: RuntimeSettings) -> str:
     secret = settings.password.get_secret_value()
     password = f":{quote(secret, safe='')}" if secret else ""
     user = f"{quote(settings.username, safe='')}{password}@" if settings.username else ""
-    return f"mqtt://{user}{host}:{settings.port}/{quote(settings.base)}"
+    scheme = "mqtts" if settings.encrypted else "mqtt"
+    return f"{scheme}://{user}{host}:{settings.port}/{quote(settings.base)}"
 
 
 def configured_broker() -> RuntimeSettings | None:
@@ -94,6 +99,8 @@ def find_broker(url: str | None) -> RuntimeSettings:
         username=stack.username,
         password=SecretStr(stack.password),
         base=stack.base,
+        tls="on" if stack.tls_ca else "off",
+        tls_ca=Path(stack.tls_ca) if stack.tls_ca else None,
     )
 
 
@@ -105,6 +112,8 @@ def broker_variables(settings: RuntimeSettings) -> dict[str, str]:
         "ANTIPHON_USERNAME": settings.username,
         "ANTIPHON_PASSWORD": settings.password.get_secret_value(),
         "ANTIPHON_BASE": settings.base,
+        "ANTIPHON_TLS": "on" if settings.encrypted else "off",
+        "ANTIPHON_TLS_CA": str(settings.tls_ca or ""),
         "ANTIPHON_MODELS_DIR": str(settings.models_dir),
         "ANTIPHON_DATA_DIR": str(settings.data_dir),
     }

@@ -120,6 +120,14 @@ class RuntimeSettings(Settings):
     port: int = Field(default=1883, ge=1, le=65_535, description="MQTT broker's port.")
     username: str = Field(default="", description="MQTT user name; empty is anonymous.")
     password: SecretStr = Field(default=SecretStr(""), description="MQTT password.")
+    tls: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Whether the connection is encrypted; auto: if tls_ca is set."
+    )
+    tls_ca: Path | None = Field(
+        default=None,
+        description="Certificate (PEM) of the authority that vouches for the broker; unset is one "
+        "of those that the system trusts.",
+    )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
         default="auto", description="MQTT version; auto tries 5, then 3.1.1."
     )
@@ -163,3 +171,8 @@ class RuntimeSettings(Settings):
     drain_s: float = Field(
         default=5.0, ge=0, description="How long a stopping worker finishes what it has begun."
     )
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection to the broker is encrypted."""
+        return self.tls == "on" or (self.tls == "auto" and self.tls_ca is not None)

@@ -39,6 +39,7 @@ class Stack:
         pid: process id of `antiphon up`.
         started_ts: when the stack started, seconds since the epoch.
         broker_kind: `mosquitto`, `amqtt`, or whatever `up` says of a broker not its own.
+        tls_ca: path of the certificate that vouches for the broker; empty is no TLS.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Stack:
     pid: int
     started_ts: float
     broker_kind: str
+    tls_ca: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from antiphon_runtime.loop_monitor import LoopMonitor
 from antiphon_runtime.paho_transport import BrokerOptions, PahoTransport
 from antiphon_runtime.settings import RuntimeSettings, Settings, load_settings
 from antiphon_runtime.tasks import running
+from antiphon_runtime.tls import client_context
 
 S = TypeVar("S", bound=Settings)
 
@@ -264,6 +265,9 @@ def broker_options(
         runtime: the settings.
         client_id: stable ids get a session that outlives a lost connection.
         will_of: worker id and kind whose last will the broker keeps.
+
+    Raises:
+        ConfigError: the authority's certificate cannot be used.
     """
     return BrokerOptions(
         host=runtime.host,
@@ -273,6 +277,7 @@ def broker_options(
         client_id=f"{runtime.base.replace('/', '-')}-{client_id}" if client_id else "",
         session_expiry_s=_session_expiry_s(runtime) if client_id else 0,
         protocol=runtime.protocol,
+        tls=client_context(runtime.tls_ca) if runtime.encrypted else None,
         will=last_will(*will_of, runtime.base) if will_of else None,
     )
 

@@ -10,5 +10,15 @@ from __future__ import annotations
 from antiphon_runtime.broker.address import BrokerAddress
 from antiphon_runtime.broker.embedded import BrokerKind, EmbeddedBroker, embedded_broker
 from antiphon_runtime.broker.mosquitto import find_mosquitto
+from antiphon_runtime.broker.secured import SecuredFiles, secured_broker, secured_configuration
 
-__all__ = ["BrokerAddress", "BrokerKind", "EmbeddedBroker", "embedded_broker", "find_mosquitto"]
+__all__ = [
+    "BrokerAddress",
+    "BrokerKind",
+    "EmbeddedBroker",
+    "SecuredFiles",
+    "embedded_broker",
+    "find_mosquitto",
+    "secured_broker",
+    "secured_configuration",
+]

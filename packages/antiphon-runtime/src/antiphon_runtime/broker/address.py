@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import ssl
 from dataclasses import dataclass, field
 
 LOOPBACK = "127.0.0.1"
@@ -22,12 +23,14 @@ class BrokerAddress:
         port: TCP port.
         username: MQTT user name.
         password: MQTT password; never shown by `repr`.
+        tls: a TLS context; None is plain TCP.
     """
 
     host: str
     port: int
     username: str
     password: str = field(repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
 
 
 def fresh_address(port: int) -> BrokerAddress:
@@ -91,7 +94,9 @@ async def connack_code(address: BrokerAddress) -> int | None:
     """
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(address.host, address.port)
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=address.tls
+            )
             try:
                 writer.write(connect_packet(address))
                 reply = await reader.readexactly(4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,7 +48,16 @@ class _PortTakenError(ConfigError):
 
 
 @dataclass(frozen=True)
-class _Launch:
+class Launch:
+    """A broker that can be started.
+
+    Attributes:
+        kind: which broker.
+        address: where it listens, and by which credentials it is asked whether it does.
+        command: runs it in the foreground; holds no secret.
+        log_path: file (0600, there already) for what it writes.
+    """
+
     kind: BrokerKind
     address: BrokerAddress
     command: tuple[str, ...]
@@ -60,7 +70,7 @@ class EmbeddedBroker:
     Its methods are for one task at a time, except `wait`.
     """
 
-    def __init__(self, launch: _Launch, process: Process) -> None:
+    def __init__(self, launch: Launch, process: Process) -> None:
         self._launch = launch
         self._process = process
 
@@ -92,6 +102,14 @@ class EmbeddedBroker:
         """
         return await self._process.wait()
 
+    def reload(self) -> None:
+        """Have it read its passwords and rights again (mosquitto, SIGHUP).
+
+        Whoever is connected with a password that counts no more is thrown out.
+        """
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGHUP)
+
     async def kill(self) -> None:
         """End it at once with SIGKILL, as a crash would; what it had not saved is lost."""
         await _kill(self._process)
@@ -117,7 +135,7 @@ class EmbeddedBroker:
             ConfigError: it does not come up within 10 s, or its port was taken meanwhile.
         """
         await self.stop()
-        self._process = await _start(self._launch)
+        self._process = await start_broker(self._launch)
 
 
 @asynccontextmanager
@@ -152,7 +170,7 @@ async def embedded_broker(
         ConfigError: mosquitto is asked for and not there, the port is taken, the directory cannot
             be written, or the broker does not answer within 10 s (with the end of its log).
     """
-    programme = await _choose(kind, finder)
+    programme = await choose_programme(kind, finder)
     if programme is None and extra_config:
         raise ConfigError("Only mosquitto takes extra configuration; install mosquitto 2 or later.")
     options = mosquitto.MosquittoOptions(
@@ -165,10 +183,14 @@ async def embedded_broker(
         await broker.stop()
 
 
-async def _choose(
+async def choose_programme(
     kind: Literal["auto", "mosquitto", "amqtt"], finder: Callable[[], Path | None]
 ) -> Path | None:
-    """The mosquitto to use; None means amqtt."""
+    """The mosquitto to use; None means amqtt.
+
+    Raises:
+        ConfigError: mosquitto is asked for and not there.
+    """
     if kind == "amqtt":
         return None
     programme = await asyncio.to_thread(finder)
@@ -194,7 +216,7 @@ async def _start_on_a_port(
         address = fresh_address(port or free_port())
         try:
             launch = await asyncio.to_thread(_prepare, directory, programme, options, address)
-            return EmbeddedBroker(launch, await _start(launch))
+            return EmbeddedBroker(launch, await start_broker(launch))
         except _PortTakenError:
             if port is not None or not attempts_left:
                 raise
@@ -211,7 +233,7 @@ def _prepare(
     programme: Path | None,
     options: mosquitto.MosquittoOptions,
     address: BrokerAddress,
-) -> _Launch:
+) -> Launch:
     directory = directory.absolute()
     private_directory(directory)
     if programme is not None:
@@ -230,10 +252,15 @@ def _prepare(
         command = amqtt_config.write_files(directory, config)
     log_path = directory / f"{kind}.log"
     write_private(log_path, "")
-    return _Launch(kind, address, command, log_path)
+    return Launch(kind, address, command, log_path)
 
 
-async def _start(launch: _Launch) -> Process:
+async def start_broker(launch: Launch) -> Process:
+    """Start a broker and return when it lets its own user in.
+
+    Raises:
+        ConfigError: its port is taken, or it does not answer within 10 s.
+    """
     if await asyncio.to_thread(is_taken, launch.address.port):
         raise _PortTakenError(_port_taken_text(launch))
     process = await _spawn(launch)
@@ -253,7 +280,7 @@ async def _start(launch: _Launch) -> Process:
     return process
 
 
-async def _spawn(launch: _Launch) -> Process:
+async def _spawn(launch: Launch) -> Process:
     log = await asyncio.to_thread(os.open, launch.log_path, os.O_WRONLY | os.O_APPEND)
     try:
         return await asyncio.create_subprocess_exec(
@@ -269,7 +296,7 @@ async def _spawn(launch: _Launch) -> Process:
         os.close(log)
 
 
-async def _until_ready(launch: _Launch, process: Process) -> None:
+async def _until_ready(launch: Launch, process: Process) -> None:
     address = launch.address
     while True:
         if process.returncode is not None:
@@ -286,7 +313,7 @@ async def _until_ready(launch: _Launch, process: Process) -> None:
         await asyncio.sleep(_POLL_S)
 
 
-async def _raise_ended(launch: _Launch, exit_code: int) -> None:
+async def _raise_ended(launch: Launch, exit_code: int) -> None:
     if await asyncio.to_thread(is_taken, launch.address.port):
         raise _PortTakenError(_port_taken_text(launch))
     raise ConfigError(
@@ -295,7 +322,7 @@ async def _raise_ended(launch: _Launch, exit_code: int) -> None:
     )
 
 
-def _port_taken_text(launch: _Launch) -> str:
+def _port_taken_text(launch: Launch) -> str:
     return (
         f"Port {launch.address.port}, wanted for the embedded broker, is taken by another "
         "programme; stop that one or choose another port."

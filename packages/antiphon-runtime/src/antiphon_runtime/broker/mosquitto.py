@@ -108,10 +108,23 @@ def configuration(directory: Path, address: BrokerAddress, options: MosquittoOpt
         f"allow_anonymous {_switch(options.anonymous)}",
         f"password_file {directory / 'passwords'}",
         f"set_tcp_nodelay {_switch(options.nodelay)}",
+        f"persistence {_switch(options.persistence)}",
+        *common_lines(directory),
+        *options.extra,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def common_lines(directory: Path) -> list[str]:
+    """Limits, what is kept and what is logged: the same for every broker of ours.
+
+    Args:
+        directory: where sessions and retained messages are kept, if they are.
+    """
+    return [
         "max_inflight_messages 0",
         f"max_queued_messages {_QUEUED_MESSAGES}",
         f"max_packet_size {PACKET_LIMIT_BYTES}",
-        f"persistence {_switch(options.persistence)}",
         f"persistence_location {directory}/",
         f"autosave_interval {_AUTOSAVE_S}",
         "log_dest stderr",
@@ -120,9 +133,17 @@ def configuration(directory: Path, address: BrokerAddress, options: MosquittoOpt
         "log_type notice",
         "log_timestamp_format %Y-%m-%dT%H:%M:%S",
         *_user_lines(),
-        *options.extra,
     ]
-    return "\n".join(lines) + "\n"
+
+
+def check_directory(directory: Path) -> None:
+    """Refuse a directory whose name cannot stand in a mosquitto configuration.
+
+    Raises:
+        ConfigError: it has a line break in its name.
+    """
+    if any(character in str(directory) for character in "\r\n"):
+        raise ConfigError("The broker's directory has a line break in its name; choose another.")
 
 
 def write_files(
@@ -137,8 +158,7 @@ def write_files(
         ConfigError: the directory's name cannot stand in a mosquitto configuration.
         OSError: a file cannot be written.
     """
-    if any(character in str(directory) for character in "\r\n"):
-        raise ConfigError("The broker's directory has a line break in its name; choose another.")
+    check_directory(directory)
     config_path = directory / "mosquitto.conf"
     write_private(directory / "passwords", password_line(address.username, address.password))
     write_private(config_path, configuration(directory, address, options))

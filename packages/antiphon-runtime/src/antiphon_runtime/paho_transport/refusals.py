@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from antiphon_contracts import BusError
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -18,6 +20,21 @@ class LostError(BusError):
 
 class OtherVersionError(BusError):
     """The broker does not speak MQTT 5; MQTT 3.1.1 is to be tried at once."""
+
+
+def tls_refusal(options: BrokerOptions, error: ssl.SSLError) -> BusError:
+    """Return what to say of a connection that could not be encrypted."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        msg = (
+            f"the MQTT broker at {options.where} cannot prove who it is "
+            f"({error.verify_message}); check ANTIPHON_HOST and ANTIPHON_TLS_CA"
+        )
+    else:
+        msg = (
+            f"the MQTT broker at {options.where} does not speak TLS as we do "
+            f"({error.reason or error}); check ANTIPHON_PORT, or set ANTIPHON_TLS=off"
+        )
+    return BusError(msg)
 
 
 def refusal(options: BrokerOptions, reason: ReasonCode) -> BusError:

@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from antiphon_runtime.paho_transport.options import BrokerOptions
+from antiphon_runtime.paho_transport.refusals import tls_refusal
 from antiphon_runtime.tasks import in_daemon_thread
 from antiphon_runtime.transport import PACKET_OVERHEAD_BYTES
 
@@ -120,6 +121,8 @@ class Wire:
         """
         try:
             await in_daemon_thread(self._dial, name="mqtt-dial")
+        except ssl.SSLError as error:
+            raise tls_refusal(self._options, error) from error
         except (OSError, ValueError) as error:
             msg = (
                 f"no MQTT broker answers at {self._options.where} ({error}); start one, or set "
