@@ -16,6 +16,7 @@ from antiphon_contracts import (
     SAY_SITE,
     TTS_STATUS,
     EngineError,
+    Flow,
     Health,
     PlainAnswer,
     RawTopic,
@@ -168,7 +169,7 @@ async def test_say_that_nobody_takes_up_says_where_to_look(
 
 
 async def test_a_raw_message_is_published_as_it_is(house: House) -> None:
-    heard = await house.hear_raw(RawTopic("any/where", 1, "test", "A topic of one's own."))
+    heard = await house.hear_raw(RawTopic("any/where", 1, Flow(), "A topic of one's own."))
     await talking.publish("any/where", "{ as it is", BROKER)
     (message,) = await heard.until(1)
     assert message.payload == b"{ as it is"

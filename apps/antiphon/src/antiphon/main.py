@@ -22,6 +22,7 @@ from antiphon.output import (
     complain,
     print_json,
 )
+from antiphon.secure.command_line import secure_app
 
 if TYPE_CHECKING:
     from antiphon_contracts import AntiphonError
@@ -40,6 +41,7 @@ models_app = typer.Typer(
     help="Model weights: list, fetch, verify.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(models_app, name="models")
+app.add_typer(secure_app, name="secure")
 
 Broker = Annotated[
     str | None,
@@ -50,6 +52,9 @@ Microphone = Annotated[bool, typer.Option("--mic", help="Record with the satelli
 Defaults = Annotated[bool, typer.Option("--defaults", help="All that the settings in force need.")]
 Satellite = Annotated[
     str | None, typer.Option("--satellite", help="Only this one, e.g. satellite-1.")
+]
+Secure = Annotated[
+    bool, typer.Option("--secure", help="Open to the network, as `antiphon secure` set it up.")
 ]
 Site = Annotated[str, typer.Option("--site", help="The site to speak to.")]
 
@@ -103,6 +108,13 @@ def up(
     without: Annotated[
         list[str] | None, typer.Option(help="A kind of worker that runs elsewhere; repeatable.")
     ] = None,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="Open to the network, as `antiphon secure` set it up.")
+    ] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on; else this machine only, or all with --secure."),
+    ] = None,
 ) -> None:
     """Start everything here and keep it running until Ctrl-C."""
     from rich.console import Console
@@ -110,7 +122,7 @@ def up(
     from antiphon.up import UpOptions
     from antiphon.up import up as run
 
-    _run(run(UpOptions(broker, broker_kind, port, tuple(without or ())), Console()))
+    _run(run(UpOptions(broker, broker_kind, port, tuple(without or ()), secure, listen), Console()))
 
 
 @app.command()

@@ -27,6 +27,7 @@ from antiphon import screens, weights
 from antiphon.house import BrokerChoice, House, WorkerState, broker_settings, keep_house
 from antiphon.interrupts import until_interrupted
 from antiphon.output import print_line
+from antiphon.secure.stack import SecuredHouse, refuse_open_door, secured_ways_in
 from antiphon.settings import configured_broker, from_url, to_url
 from antiphon.supervisor import PARTS, Part
 
@@ -47,12 +48,16 @@ class UpOptions:
         broker_kind: which embedded broker.
         port: the embedded broker's port; None takes a free one.
         without: kinds of workers that run elsewhere.
+        secure: run the secured house: TLS, a user for each part, open to the network.
+        listen: address to listen on; others than this machine's own need `secure`.
     """
 
     broker: str | None = None
     broker_kind: BrokerChoice = "auto"
     port: int | None = None
     without: tuple[str, ...] = ()
+    secure: bool = False
+    listen: str | None = None
 
 
 def parts_without(kinds: Sequence[str]) -> list[Part]:
@@ -120,13 +125,18 @@ class _Stack:
         """Run until cancelled; everything ends in good order then."""
         options, console = self._options, self._console
         external = external_broker(options)
+        secured = secured_house(options, external)
         parts = parts_without(options.without)
+        if secured is not None:
+            parts = secured.parts(parts)
         runtime = load_settings(RuntimeSettings)
         async with AsyncExitStack() as stack:
             if external is None:
                 stack.enter_context(stack_file.claim(stack_file.default_path()))
             await weights.fetch(runtime, weights.needed_models(), console)
-            settings, broker = await stack.enter_async_context(_broker(options, external))
+            settings, broker = await stack.enter_async_context(
+                _broker(options, external) if secured is None else secured.broker()
+            )
             print_line(
                 console, f"broker at {settings.host}:{settings.port}; starting the workers …"
             )
@@ -135,7 +145,11 @@ class _Stack:
             if broker is not None:
                 stack.enter_context(_announced(settings, broker))
                 await stack.enter_async_context(running(broker=_keep_broker(broker, console)))
-            lines = ways_in(settings, found_by_itself=options.broker is None)
+            lines = (
+                ways_in(settings, found_by_itself=options.broker is None)
+                if secured is None
+                else secured_ways_in(settings)
+            )
             stack.callback(self._say_stopping)
             await _watch(house, lines, console)
 
@@ -158,6 +172,24 @@ def external_broker(options: UpOptions) -> RuntimeSettings | None:
         )
         raise ConfigError(msg)
     return external
+
+
+def secured_house(options: UpOptions, external: RuntimeSettings | None) -> SecuredHouse | None:
+    """Return the secured house that the options ask for; None if they ask for none.
+
+    Raises:
+        ConfigError: they would open the door without one, or ask for what does not go with one.
+    """
+    if not options.secure:
+        refuse_open_door(options.listen)
+        return None
+    if external is not None or options.broker_kind == "amqtt":
+        msg = (
+            "--secure runs a mosquitto of its own: leave out --broker and --broker-kind, and "
+            "the host in the settings"
+        )
+        raise ConfigError(msg)
+    return SecuredHouse(options.listen, options.port)
 
 
 @asynccontextmanager
@@ -186,6 +218,7 @@ def _announced(settings: RuntimeSettings, broker: EmbeddedBroker) -> Iterator[No
             pid=os.getpid(),
             started_ts=time.time(),
             broker_kind=broker.kind,
+            tls_ca=str(settings.tls_ca) if settings.encrypted else "",
         ),
         path,
     )
