@@ -35,6 +35,16 @@ def test_what_an_address_leaves_out_is_usual() -> None:
     assert found.password.get_secret_value() == ""
 
 
+def test_an_address_with_tls_says_so_and_keeps_the_authority_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTIPHON_TLS_CA", "ca.crt")
+    found = from_url("mqtts://ada@broker.lan")
+    assert (found.encrypted, found.port, found.tls_ca) == (True, 8883, Path("ca.crt"))
+    assert to_url(found) == "mqtts://ada@broker.lan:8883/antiphon"
+    assert not from_url("mqtt://broker.lan").encrypted
+
+
 def test_an_address_without_a_base_keeps_the_one_of_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -79,7 +89,7 @@ def test_any_user_and_password_survive_the_way_into_an_address_and_back(
         "mqtt://ada:hun/ter2@broker.lan",
         "mqtt://ada:hunter2@broker.lan/a//b",
         "mqtt://ada:hunter2@broker.lan/%23",
-        "mqtts://ada:hunter2@broker.lan",
+        "amqp://ada:hunter2@broker.lan",
     ],
 )
 def test_a_wrong_address_is_refused_and_its_password_never_quoted(url: str) -> None:

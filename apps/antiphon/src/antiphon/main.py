@@ -108,9 +108,7 @@ def up(
     without: Annotated[
         list[str] | None, typer.Option(help="A kind of worker that runs elsewhere; repeatable.")
     ] = None,
-    secure: Annotated[
-        bool, typer.Option("--secure", help="Open to the network, as `antiphon secure` set it up.")
-    ] = False,
+    secure: Secure = False,  # noqa: FBT002  (a flag of the command line)
     listen: Annotated[
         str | None,
         typer.Option(help="Address to listen on; else this machine only, or all with --secure."),

@@ -112,7 +112,7 @@ def broker_variables(settings: RuntimeSettings) -> dict[str, str]:
         "ANTIPHON_USERNAME": settings.username,
         "ANTIPHON_PASSWORD": settings.password.get_secret_value(),
         "ANTIPHON_BASE": settings.base,
-        "ANTIPHON_TLS": "on" if settings.encrypted else "off",
+        "ANTIPHON_TLS": settings.tls,
         "ANTIPHON_TLS_CA": str(settings.tls_ca or ""),
         "ANTIPHON_MODELS_DIR": str(settings.models_dir),
         "ANTIPHON_DATA_DIR": str(settings.data_dir),
