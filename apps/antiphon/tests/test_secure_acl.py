@@ -1,0 +1,87 @@
+"""The ACL file: every line of it, for a small house."""
+
+from __future__ import annotations
+
+import pytest
+from antiphon.secure.acl import acl_text
+from antiphon.secure.household import Household
+from antiphon_contracts import ConfigError, Role, all_topics
+
+pytestmark = pytest.mark.unit
+
+
+def house(base: str) -> Household:
+    return (
+        Household(("house.lan",), base)
+        .with_user("satellite-hall", Role.SATELLITE, "hall")
+        .with_user("phone", Role.CLIENT)
+        .with_user("tts-1", Role.TTS)
+    )
+
+
+EXPECTED = """\
+# Made by `antiphon secure` from the contract; do not edit.
+
+# satellite
+user satellite-hall
+topic write BASEaudio/hall/in
+topic write BASEaudio/hall/utterance/+
+topic write BASEplayback/hall/status
+topic write BASEcapture/hall/status
+topic write BASEhealth/satellite-hall
+topic read BASEaudio/hall/out/+
+topic read BASEplayback/hall/control
+topic read BASEcapture/hall/control
+topic read BASEcontrol/all
+topic read BASEcontrol/satellite-hall
+topic read BASEhealth/+
+
+# client
+user phone
+topic write BASEaudio/+/utterance/+
+topic write BASEcapture/+/control
+topic write BASEsay
+topic write BASEsay/+
+topic write BASEask
+topic write BASEask/+
+topic read BASEaudio/+/out/+
+topic read BASEcapture/+/status
+topic read BASEtts/status
+topic read BASEanswer/+
+topic read BASEhealth/+
+
+# tts
+user tts-1
+topic write BASEaudio/+/out/+
+topic write BASEtts/status
+topic write BASEhealth/tts-1
+topic read BASEtts/say
+topic read BASEtts/cancel
+topic read BASEcontrol/all
+topic read BASEcontrol/tts-1
+topic read BASEhealth/+
+"""
+
+
+@pytest.mark.parametrize("base", ["antiphon", "home/up stairs", ""])
+def test_every_line(base: str) -> None:
+    assert acl_text(house(base)) == EXPECTED.replace("BASE", f"{base}/" if base else "")
+
+
+def test_nobody_gets_a_wildcard_of_many_levels_or_what_is_no_topic_of_the_contract() -> None:
+    everybody = house("b")
+    for role in (Role.STT, Role.LLM, Role.TOOLS, Role.ROUTER, Role.MEMORY, Role.WAKE):
+        everybody = everybody.with_user(f"{role.words}-1", role)
+    text = acl_text(everybody.with_user("operator", Role.OPERATOR))
+    topics = [line.split(" ", 2)[2] for line in text.splitlines() if line.startswith("topic ")]
+    assert len(topics) > 100
+    for topic in topics:
+        assert "#" not in topic
+        path = topic.removeprefix("b/").replace("+", "x")
+        assert any(known.match(path) is not None for known in all_topics().values()), topic
+
+
+@pytest.mark.parametrize("base", ["a\nuser phone", "a\r", " a", "a ", "a/#", "+"])
+def test_a_base_cannot_smuggle_lines_in(base: str) -> None:
+    with pytest.raises(ConfigError, match="change `base`"):
+        acl_text(house(base))
