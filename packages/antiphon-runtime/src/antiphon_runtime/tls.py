@@ -8,6 +8,19 @@ from pathlib import Path
 from antiphon_contracts import ConfigError
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails; paho leaves it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  (SSLSocket's own)
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 def client_context(authority: Path | None) -> ssl.SSLContext:
     """Return a context for TLS 1.2 or later that verifies the broker's certificate and name.
 
@@ -26,4 +39,5 @@ def client_context(authority: Path | None) -> ssl.SSLContext:
             "set ANTIPHON_TLS_CA to the ca.crt that `antiphon secure init` made"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _ClosingSocket
     return context
