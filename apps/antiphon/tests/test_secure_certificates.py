@@ -11,7 +11,8 @@ import pytest
 from antiphon.secure.certificates import (
     Identity,
     expiry,
-    is_sound,
+    is_whole,
+    lasts,
     new_authority,
     new_server,
     vouches,
@@ -73,12 +74,17 @@ def test_lifetimes_and_a_begin_in_the_past_for_clocks_that_start_there(
         assert NOW - certificate(identity).not_valid_before_utc == timedelta(days=365)
 
 
-def test_a_certificate_is_sound_until_90_days_before_its_end(authority: Identity) -> None:
+def test_a_certificate_lasts_until_90_days_before_its_end(authority: Identity) -> None:
     server = new_server(authority, HOSTS, NOW)
-    assert is_sound(server, NOW + timedelta(days=734))
-    assert not is_sound(server, NOW + timedelta(days=736))
-    assert not is_sound(Identity(server.certificate, authority.key), NOW)
-    assert not is_sound(Identity("damaged", server.key), NOW)
+    assert lasts(server, NOW + timedelta(days=734))
+    assert not lasts(server, NOW + timedelta(days=736))
+
+
+def test_a_certificate_and_its_key_are_a_pair(authority: Identity) -> None:
+    server = new_server(authority, HOSTS, NOW)
+    assert is_whole(server)
+    assert not is_whole(Identity(server.certificate, authority.key))
+    assert not is_whole(Identity("damaged", server.key))
 
 
 def test_an_authority_vouches_for_its_own_server_and_these_hosts_alone(
@@ -144,9 +150,30 @@ def test_only_what_does_not_fit_is_made_anew(tmp_path: Path) -> None:
     assert (other_hosts.authority, other_hosts.server) == (False, True)
     files.key.unlink()
     assert renew(files, ("house.lan",)).server
-    files.authority.write_text("damaged")
+    files.authority.unlink()
+    files.authority_key.unlink()
     both = renew(files, ("house.lan",))
     assert (both.authority, both.server) == (True, True)
+
+
+@pytest.mark.parametrize("damage", ["no key", "no certificate", "other key", "garbage"])
+def test_an_authority_that_others_trust_is_never_replaced_unasked(
+    tmp_path: Path, damage: str
+) -> None:
+    files = SecuredFiles(tmp_path)
+    renew(files, HOSTS)
+    if damage == "no key":
+        files.authority_key.unlink()
+    elif damage == "no certificate":
+        files.authority.unlink()
+    elif damage == "other key":
+        files.authority_key.write_text(files.key.read_text())
+    else:
+        files.authority.write_text("damaged")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError, match="bring both back"):
+        renew(files, HOSTS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_certificate_that_ends_soon_is_made_anew(tmp_path: Path) -> None:

@@ -85,18 +85,18 @@ def new_server(authority: Identity, hosts: Sequence[str], now: datetime | None =
     return _identity(builder.sign(issuer_key, hashes.SHA256()), key)
 
 
-def is_sound(identity: Identity, now: datetime | None = None) -> bool:
-    """Whether the key is the certificate's, and it is good for another 90 days.
-
-    Raises:
-        ConfigError: the library that reads certificates is not installed.
-    """
+def is_whole(identity: Identity) -> bool:
+    """Whether both can be read, and the key is the certificate's."""
     try:
         certificate, key = _loaded(identity)
     except ConfigError:
         return False
-    soon = (now or datetime.now(UTC)) + timedelta(days=RENEW_DAYS)
-    return certificate.public_key() == key.public_key() and certificate.not_valid_after_utc > soon
+    return certificate.public_key() == key.public_key()
+
+
+def lasts(identity: Identity, now: datetime | None = None) -> bool:
+    """Whether a certificate is good for another 90 days."""
+    return expiry(identity) > (now or datetime.now(UTC)) + timedelta(days=RENEW_DAYS)
 
 
 def vouches(authority: Identity, server: Identity, hosts: Sequence[str]) -> bool:
