@@ -272,6 +272,30 @@ async def test_a_certificate_for_another_name_is_not_taken(place: Place) -> None
             )
 
 
+async def test_a_group_of_workers_takes_turns(place: Place) -> None:
+    commands.add_worker("stt-2", quiet())
+    place.household = place.folder.household()
+    path = f"{BASE}/audio/kitchen/utterance/u1"
+    shared = f"$share/ears/{BASE}/audio/+/utterance/+"
+    await until_in(place.options("stt-2"))
+    async with (
+        living(place.options("stt-1"), shared) as (_, one),
+        living(place.options("stt-2"), shared) as (_, two),
+        living(place.options("phone")) as (phone, _),
+    ):
+        for _ in range(30):
+            await phone.publish(path, b"x", QOS1)
+        await until(lambda: len(one.payloads) + len(two.payloads) == 30)
+    assert one.payloads
+    assert two.payloads
+
+
+async def until_in(options: BrokerOptions) -> None:
+    transport = PahoTransport(options)
+    async with transport.open(Ear().on_delivery, lambda _connected: None):
+        await until(lambda: transport.connected)
+
+
 async def test_4_megabytes_pass_through_tls_both_ways(place: Place) -> None:
     sound = bytes(range(256)) * (MAX_MESSAGE_BYTES // 256)
     path = f"{BASE}/audio/kitchen/utterance/u1"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from antiphon.main import main
+from antiphon.secure.command_line import secure_app
 from antiphon.secure.household import Household, decode_household
 from antiphon_runtime import RuntimeSettings, broker_options, load_settings, stack_file
 
@@ -81,6 +82,12 @@ def test_a_directory_that_others_could_enter_is_closed(antiphon: Type, folder: P
     folder.mkdir(parents=True, mode=0o755)
     assert antiphon("secure", "init")[0] == 0
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_page_on_security_names_every_command_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs/security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"antiphon secure ([a-z][a-z-]+)", page))
+    assert named == {command.name for command in secure_app.registered_commands}
 
 
 def test_a_second_init_changes_nothing_and_says_so(antiphon: Type, folder: Path) -> None:
@@ -216,6 +223,17 @@ def test_what_the_running_stack_uses_is_not_rotated_under_it(antiphon: Type, fol
     assert household(folder) == before
     for name in ("phone", "satellite-kitchen"):
         assert antiphon("secure", "rotate", name)[0] == 0
+
+
+def test_one_more_worker_has_a_user_of_its_own(antiphon: Type, folder: Path) -> None:
+    antiphon("secure", "init")
+    assert antiphon("secure", "add-worker", "stt-2")[0] == 0
+    assert household(folder).user("stt-2").role == "stt"
+    own = (folder / "users/stt-2/antiphon.env").read_text()
+    assert "ANTIPHON_WORKER_ID=stt-2" in own
+    for name in ("stt", "stt-", "phone", "operator-2", "satellite-hall", "god-1", "stt-../x"):
+        assert antiphon("secure", "add-worker", name)[0] == 78, name
+    assert antiphon("secure", "remove", "stt-2")[0] == 0
 
 
 def test_remove_takes_guests_and_no_part_of_the_house(antiphon: Type, folder: Path) -> None:

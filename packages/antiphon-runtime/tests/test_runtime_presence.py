@@ -16,7 +16,7 @@ class Clock:
 
 def beat(presence: Presence, worker: str, state: str) -> None:
     health = Health.model_validate({"worker": worker, "kind": "memory", "state": state})
-    presence.note(parse(encode(HEALTH.message(health, source=worker))))
+    presence.note(parse(encode(HEALTH.message(health, source=worker))), worker)
 
 
 def test_a_worker_that_falls_silent_is_gone_until_it_is_heard_again() -> None:
@@ -64,7 +64,7 @@ def test_unknown_kinds_are_not_gone() -> None:
     presence = Presence()
     assert not presence.is_gone("memory")
     with pytest.raises(ContractError):
-        presence.note({"type": HEALTH.type})
+        presence.note({"type": HEALTH.type}, "memory-1")
     beat(presence, "memory-1", "gone")
     presence.forget("memory-1")
     assert not presence.is_gone("memory")

@@ -59,9 +59,21 @@ def add_client(
     run(name, Console())
 
 
+@secure_app.command("add-worker")
+def add_worker(
+    name: Annotated[str, typer.Argument(help="Its kind, a hyphen and more, e.g. stt-2.")],
+) -> None:
+    """Let one more worker in, for another machine."""
+    from rich.console import Console
+
+    from antiphon.secure.commands import add_worker as run
+
+    run(name, Console())
+
+
 @secure_app.command("remove")
 def remove(name: Name) -> None:
-    """Let a satellite or a client in no more."""
+    """Let whoever was added in no more."""
     from rich.console import Console
 
     from antiphon.secure.commands import remove as run

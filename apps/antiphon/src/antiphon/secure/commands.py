@@ -83,6 +83,21 @@ def add_client(name: str, console: Console) -> None:
     _add(name, Role.CLIENT, "", console)
 
 
+def add_worker(name: str, console: Console) -> None:
+    """Let one more worker in, e.g. `stt-2`: a second speech recogniser on another machine.
+
+    Raises:
+        ConfigError: the house is not secured, or the name does not begin with a worker's kind.
+    """
+    kind, dash, number = name.partition("-")
+    if kind not in KINDS or not dash or not number:
+        raise ConfigError(
+            f"a worker's name is its kind, a hyphen and more, such as stt-2, and not {name!r}; "
+            f"kinds are: {', '.join(KINDS)}"
+        )
+    _add(name, Role[kind.upper()], "", console)
+
+
 def _add(name: str, role: Role, site: str, console: Console) -> None:
     folder = secure_folder()
     _must_exist(folder)
@@ -100,7 +115,7 @@ def _add(name: str, role: Role, site: str, console: Console) -> None:
 
 
 def remove(name: str, console: Console) -> None:
-    """Let a satellite or client in no more.
+    """Let a satellite, a client or an added worker in no more.
 
     Raises:
         ConfigError: there is no such user, or the house cannot do without it.
@@ -109,8 +124,8 @@ def remove(name: str, console: Console) -> None:
     _must_exist(folder)
     with folder.changing():
         household = folder.household()
-        user = household.user(name)
-        if user.kind not in Role.SATELLITE | Role.CLIENT:
+        household.user(name)  # or a sentence that says who there is
+        if name in _needed():
             raise ConfigError(f"{name} is a part of the house and cannot be removed")
         folder.certify(household)
         folder.write(household.without(name))
@@ -129,7 +144,7 @@ def rotate(name: str | None, console: Console) -> None:
         household = folder.household()
         chosen = household.users if name is None else (household.user(name),)
         names = [user.name for user in chosen]
-        _must_not_run(folder, household, names)
+        _must_not_run(folder, names)
         folder.certify(household)
         folder.write(household.rotated(names))
     print_line(console, f"new secrets for: {', '.join(names)}")
@@ -186,18 +201,22 @@ def _must_exist(folder: SecureFolder) -> None:
         raise ConfigError(NOT_SECURED)
 
 
-def _must_not_run(folder: SecureFolder, household: Household, names: Sequence[str]) -> None:
+def _needed() -> set[str]:
+    """Return the users without whom `antiphon up --secure` does not start."""
+    own = satellite_name(load_settings(SatelliteSettings).site)
+    return {*(f"{kind}-1" for kind in KINDS), own, OPERATOR}
+
+
+def _must_not_run(folder: SecureFolder, names: Sequence[str]) -> None:
     """Refuse to change what the running workers have been given."""
     stack = stack_file.read(stack_file.default_path())
     if stack is None or stack.tls_ca != str(folder.files.authority):
         return
-    own = satellite_name(load_settings(SatelliteSettings).site)
-    elsewhere = Role.SATELLITE | Role.CLIENT
-    needed = [name for name in names if name == own or household.user(name).kind not in elsewhere]
-    if needed:
+    used = [name for name in names if name in _needed()]
+    if used:
         raise ConfigError(
-            f"the running stack uses the secrets of {', '.join(needed)}: stop `antiphon up`, "
-            "rotate, and start it again; clients and other satellites can be rotated meanwhile"
+            f"the running stack uses the secrets of {', '.join(used)}: stop `antiphon up`, rotate, "
+            "and start it again; whatever was added can be rotated meanwhile"
         )
 
 
