@@ -237,6 +237,7 @@ async def test_a_silent_question_makes_no_sound_whatever_happens() -> None:
         await h.answers.until(4)
         h.ask("what time is it")
         await h.until_said()
+        await h.answers.until(5)
         assert {message.turn_id for message in h.said} == {h.answers[-1].turn_id}
         assert all(answer.utterance_id is None for answer in h.answers[:4])
 

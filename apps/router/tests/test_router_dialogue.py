@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import orjson
 import pytest
@@ -296,12 +297,12 @@ async def test_say_speaks_a_text_under_the_id_given() -> None:
         assert {message.data.utterance_id for message in said} == {"d1"}
 
 
-async def test_retained_questions_are_ignored() -> None:
+async def test_retained_questions_are_ignored(tmp_path: Path) -> None:
     async with House() as house:
         kept = PublishOptions(qos=1, retain=True)
         house.broker.take(house.bus.path(ASK), b"what is 12 times 7", kept)
         others = Home(house)
-        await others.move_in(RouterSettings())
+        await others.move_in(RouterSettings(), tmp_path)
         ask(house, "what time is it")
         [answer] = await others.answers.until(1)
         assert answer.transcript == "what time is it"

@@ -104,7 +104,8 @@ class Hearing:
             surely: also if nothing is known to be spoken there, e.g. after a restart.
         """
         speeches = list(site.speeches.values())
-        if speeches or surely:
+        if speeches or surely or site.former_speech:
+            site.former_speech = False
             self._hush(site, None)
         for speech in speeches:
             if not speech.playing:
@@ -117,6 +118,12 @@ class Hearing:
             log.info("interrupt.unconfirmed", site_id=site.site_id)
         for speech in speeches:
             self._settle(site, speech, speech.heard_so_far(), interrupted=True)
+
+    def hush_former(self, site: Site) -> None:
+        """Stop what an earlier life of the router said, if it did."""
+        if site.former_speech:
+            site.former_speech = False
+            self._hush(site, None)
 
     def _hush(self, site: Site, utterance_id: str | None) -> None:
         self._bus.publish(TTS_CANCEL, TtsCancel(utterance_id=utterance_id), site_id=site.site_id)

@@ -14,6 +14,7 @@ EXACT_BELOW = 1e15
 
 NOT_UNDERSTOOD = "Sorry, I did not catch that."
 WENT_WRONG = "Sorry, something went wrong."
+LOST_IN_CRASH = "Sorry, I had to start again and lost your question. Please ask again."
 NOTHING_TO_REPEAT = "I have not said anything yet."
 NOTHING_FOUND = "I found nothing like that in my memory."
 OKAY = "Okay."

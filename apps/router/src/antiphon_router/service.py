@@ -23,12 +23,14 @@ from antiphon_contracts import (
 from antiphon_runtime import Bus, RawMessage, running
 
 from antiphon_router import phrases, plain_door
-from antiphon_router.answers import Answers
+from antiphon_router.answers import Answers, digest
 from antiphon_router.commands import Commands
 from antiphon_router.hearing import Hearing
 from antiphon_router.historian import Exchange, Historian
 from antiphon_router.intents import Grammar, Intent
+from antiphon_router.journal import Journal
 from antiphon_router.language_model import LanguageModel, Reply, rest_after
+from antiphon_router.recovery import Recovery
 from antiphon_router.speech import Speech
 from antiphon_router.trouble import sentence_for
 from antiphon_router.turns import Site, Turn
@@ -48,6 +50,7 @@ class Dialogue:
         bus: for everything that is said and asked.
         grammar: the fast path.
         language_model: what answers the rest.
+        journal: of open turns.
         waiting_turns: how many questions may wait at a site.
         clock: the local time.
     """
@@ -57,6 +60,7 @@ class Dialogue:
         bus: Bus,
         grammar: Grammar,
         language_model: LanguageModel,
+        journal: Journal,
         *,
         waiting_turns: int = 4,
         clock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
@@ -66,26 +70,69 @@ class Dialogue:
         self._llm = language_model
         self._historian = Historian(bus)
         self._hearing = Hearing(bus, self._historian)
-        self._answers = Answers(bus)
+        self._journal = journal
+        self._answers = Answers(bus, journal)
+        self._recovery = Recovery(bus, journal, self._answers, self._hearing)
         self._commands = Commands(bus, clock)
         self._waiting_turns = waiting_turns
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Load the grammar; write the history and settle unplayed speech while the block runs."""
-        await asyncio.to_thread(self._grammar.load)
-        async with running(history=self._historian.write(), unplayed=self._hearing.sweep()):
-            yield
-            self._hearing.end()
-            await self._historian.caught_up(None, HISTORY_END_S)
+        """Load journal and grammar; write and settle what is due while the block runs."""
+        async with self._journal.lifespan():
+            self._recovery.begin()
+            await asyncio.to_thread(self._grammar.load)
+            async with running(
+                history=self._historian.write(),
+                unplayed=self._hearing.sweep(),
+                recovery=self._recovery.apologise(),
+            ):
+                yield
+                self._hearing.end()
+                await self._historian.caught_up(None, HISTORY_END_S)
 
     # What comes in
+
+    def take_over_ask(self, message: RawMessage) -> asyncio.Future[None] | None:
+        """Note a plain question in the journal, at receipt."""
+        try:
+            asked = plain_door.read(message.payload)
+        except plain_door.PlainDoorError:
+            return None
+        return self._journal.begin(
+            message.id,
+            turn_id=message.id,
+            site_id=message.site_id,
+            question=digest(message.site_id, asked),
+            ask_id=asked.id,
+            spoken=asked.speak,
+            may_repeat=message.redelivered or asked.id is not None,
+        )
+
+    def take_over_final(self, message: Message[SttFinal]) -> asyncio.Future[None] | None:
+        """Note a spoken question in the journal, at receipt."""
+        return self._journal.begin(
+            message.id,
+            turn_id=message.turn_id or message.data.utterance_id,
+            site_id=message.site_id,
+            question=digest(message.site_id, message.data.utterance_id),
+            spoken=True,
+            may_repeat=True,
+        )
 
     async def on_ask(self, message: RawMessage) -> None:
         """Answer a plain question."""
         asked = self._read(message, plain_door.read)
-        if asked is not None and self._answers.is_new(message.site_id, asked):
-            await self._converse(Turn(new_id(), message.site_id, asked.text.strip(), asked=asked))
+        if asked is None:
+            return
+        question = digest(message.site_id, asked)
+        # The broker brings again what it was not thanked for; without an id, only this tells.
+        comes_again = message.redelivered and self._journal.is_known(question, but=message.id)
+        if comes_again or not self._answers.is_new(message.site_id, asked):
+            self._journal.end(message.id)
+            return
+        turn = Turn(message.id, message.site_id, asked.text.strip(), asked=asked, entry=message.id)
+        await self._converse(turn)
 
     async def on_say(self, message: RawMessage) -> None:
         """Speak a plain text; the same one again, while it is spoken, is not said twice."""
@@ -93,6 +140,7 @@ class Dialogue:
         if asked is None:
             return
         site = self._hearing.site(message.site_id)
+        self._hearing.hush_former(site)
         if asked.id not in site.speeches:
             speech = Speech(self._bus, site.site_id, new_id(), "", priority=0)
             speech.utterance_id = asked.id or speech.utterance_id
@@ -107,11 +155,13 @@ class Dialogue:
             transcript=final.text.strip(),
             voice=True,
             before_ms=final.decode_ms + final.transcribe_ms,
+            entry=message.id,
         )
         if final.rejected not in PASSING_REJECTIONS and not self._answers.is_new_utterance(
             message.site_id, final.utterance_id
         ):
             self._bus.counters["utterances_doubled"] += 1
+            self._journal.end(message.id)
             return
         turn.stage("stt", 0.0, turn.before_ms)
         if final.rejected is None and turn.transcript:
@@ -135,6 +185,10 @@ class Dialogue:
     async def on_playback(self, message: Message[PlaybackStatus]) -> None:
         """Note what was really heard."""
         self._hearing.on_playback(message.site_id, message.data)
+
+    async def on_answer(self, message: RawMessage) -> None:
+        """Hear one's own answers: after a crash they tell which turns had theirs."""
+        self._recovery.on_answer(message)
 
     def _read(self, message: RawMessage, read: Callable[[bytes], PlainAsk]) -> PlainAsk | None:
         try:
@@ -174,8 +228,10 @@ class Dialogue:
             self._close(turn)
 
     async def _take_turn(self, site: Site, turn: Turn) -> None:
+        self._recovery.overtake(site.site_id)
         if turn.interrupts:
             await self._hearing.silence(site, surely=turn.stops)
+        self._hearing.hush_former(site)
         await turn.begin.wait()
         self._hearing.take_as_heard(site)
         # What only ends something is no part of the conversation.
@@ -294,7 +350,9 @@ class Dialogue:
             utterance_id=speech.utterance_id if speech is not None and spoken else None,
             stages=tuple(turn.stages),
         )
-        self._answers.give(turn.site_id, published, turn.asked, may_retry=may_retry)
+        self._answers.give(
+            turn.site_id, published, turn.asked, may_retry=may_retry, entry=turn.entry
+        )
         log.info(
             "turn.done",
             turn_id=turn.turn_id,

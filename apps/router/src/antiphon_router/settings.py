@@ -27,6 +27,11 @@ class RouterSettings(Settings):
         default=True, description="Whether long-term memory is looked into for every question."
     )
     tools: bool = Field(default=True, description="Whether the language model may call tools.")
+    apologise_within_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="After a crash: how old an open question may be to get an apology.",
+    )
     waiting_turns: int = Field(
         default=4, ge=0, le=64, description="Questions that may wait at one site; more are told so."
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import orjson
 from antiphon_contracts import (
@@ -41,7 +43,7 @@ from antiphon_contracts import (
     ToolResult,
     TtsSay,
 )
-from antiphon_runtime import Bus, RawMessage, listen, listen_raw, serve
+from antiphon_runtime import Bus, RawMessage, RuntimeSettings, listen, listen_raw, serve
 from antiphon_runtime.testing import Heard, House
 
 from antiphon_router.settings import RouterSettings
@@ -90,8 +92,8 @@ class Home:
         self.sites: list[str] = []
         self.said = Heard()
 
-    async def move_in(self, settings: RouterSettings) -> None:
-        """Start everything."""
+    async def move_in(self, settings: RouterSettings, data_dir: Path) -> None:
+        """Start everything; the router's journal is in `data_dir`."""
         self.bus = await self.house.serve(
             serve(LLM_REQUEST, self._on_llm, concurrency=128, queue_limit=256),
             listen(LLM_CANCEL, self._on_cancel),
@@ -102,7 +104,8 @@ class Home:
             listen(TTS_SAY, self._on_say, queue_limit=10_000),
         )
         await self.house.serve(listen_raw(ANSWER, self._on_answer, queue_limit=10_000))
-        self.router = await self.house.move_in("router", settings, build)
+        runtime = RuntimeSettings(data_dir=data_dir)
+        self.router = await self.house.move_in("router", settings, build, runtime=runtime)
 
     # What the test does
 
@@ -200,9 +203,17 @@ def _open_gate() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def home(settings: RouterSettings | None = None) -> AsyncIterator[Home]:
-    """Run a router among scripted workers while the block runs."""
-    async with House() as house:
-        home = Home(house)
-        await home.move_in(settings or RouterSettings())
-        yield home
+async def home(
+    settings: RouterSettings | None = None, *, data_dir: Path | None = None
+) -> AsyncIterator[Home]:
+    """Run a router among scripted workers while the block runs.
+
+    Args:
+        settings: the router's.
+        data_dir: for its journal; else a folder that is deleted at the end.
+    """
+    with TemporaryDirectory() as folder:
+        async with House() as house:
+            home = Home(house)
+            await home.move_in(settings or RouterSettings(), data_dir or Path(folder))
+            yield home

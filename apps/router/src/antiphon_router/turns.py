@@ -25,6 +25,7 @@ class Turn:
         intent: what the fast path understood; None is for the language model.
         route: who answers.
         stages: what took how long, in ms since the recording or text came in.
+        entry: its name in the journal; None if it is not in it.
         answered: whether its one answer was given.
         interrupted: whether another turn put an end to it.
         begin: set when the turns before it have ended.
@@ -40,6 +41,7 @@ class Turn:
     intent: Intent | None = None
     route: Route = "none"
     stages: list[Stage] = field(default_factory=list)
+    entry: str | None = None
     answered: bool = False
     interrupted: bool = False
     begin: asyncio.Event = field(default_factory=asyncio.Event)
@@ -87,12 +89,14 @@ class Site:
         turns: the turn under way, and those that wait behind it.
         speeches: what is being spoken or waits for it, by utterance id.
         last_answer: for `repeat`.
+        former_speech: whether something that an earlier life of the router said may still sound.
     """
 
     site_id: str
     turns: list[Turn] = field(default_factory=list)
     speeches: dict[str, Speech] = field(default_factory=dict)
     last_answer: str = ""
+    former_speech: bool = False
 
     def enter(self, turn: Turn) -> None:
         """Let a turn wait for its `begin`; one that interrupts goes before those that wait.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antiphon_contracts import (
+    ANSWER,
     ASK,
     ASK_SITE,
     HISTORY_APPEND,
@@ -20,6 +21,7 @@ from antiphon_contracts import (
 from antiphon_runtime import Wiring, Worker, listen, listen_raw
 
 from antiphon_router.engine import HassilGrammar
+from antiphon_router.journal import Journal
 from antiphon_router.language_model import LanguageModel
 from antiphon_router.service import Dialogue
 from antiphon_router.settings import RouterSettings
@@ -38,15 +40,34 @@ def build(worker: Worker[RouterSettings]) -> Wiring:
         tools=settings.tools,
     )
     grammar = HassilGrammar(settings.language)
-    dialogue = Dialogue(worker.bus, grammar, llm, waiting_turns=settings.waiting_turns)
+    journal = Journal(
+        worker.runtime.data_dir / f"{worker.bus.source}-journal.sqlite",
+        worker.health,
+        keep_s=settings.apologise_within_s,
+    )
+    dialogue = Dialogue(worker.bus, grammar, llm, journal, waiting_turns=settings.waiting_turns)
     worker.health.engine = f"hassil {settings.language}"
     return Wiring(
         handlers=[
-            listen_raw(ASK, dialogue.on_ask, concurrency=TURNS_AT_ONCE, queue_limit=1024),
-            listen_raw(ASK_SITE, dialogue.on_ask, concurrency=TURNS_AT_ONCE, queue_limit=1024),
+            *(
+                listen_raw(
+                    topic,
+                    dialogue.on_ask,
+                    concurrency=TURNS_AT_ONCE,
+                    queue_limit=1024,
+                    take_over=dialogue.take_over_ask,
+                )
+                for topic in (ASK, ASK_SITE)
+            ),
+            listen_raw(ANSWER, dialogue.on_answer, queue_limit=4096, overflow="drop_oldest"),
             listen_raw(SAY, dialogue.on_say),
             listen_raw(SAY_SITE, dialogue.on_say),
-            listen(STT_FINAL, dialogue.on_final, concurrency=TURNS_AT_ONCE),
+            listen(
+                STT_FINAL,
+                dialogue.on_final,
+                concurrency=TURNS_AT_ONCE,
+                take_over=dialogue.take_over_final,
+            ),
             listen(LLM_STREAM, dialogue.on_delta, queue_limit=8192),
             listen(TTS_STATUS, dialogue.on_synthesis),
             listen(PLAYBACK_STATUS, dialogue.on_playback),

@@ -19,7 +19,6 @@ from antiphon_contracts import (
     MAX_MESSAGE_BYTES,
     REFUSAL_MODEL,
     REFUSAL_TYPE,
-    BusError,
     ContractError,
     Message,
     Payload,
@@ -36,6 +35,7 @@ from antiphon_contracts import (
 from antiphon_runtime.handlers import Handler, Lane
 from antiphon_runtime.presence import Presence
 from antiphon_runtime.replies import Pending, PendingReplies, ReplyStore
+from antiphon_runtime.resending import Resend
 from antiphon_runtime.tasks import running
 from antiphon_runtime.transport import Delivery, PublishOptions, Transport, shared_filter
 
@@ -309,14 +309,18 @@ class Bus:
                 action()
 
     def _route(self, delivery: Delivery) -> None:
+        safe: asyncio.Future[None] | None = None
         try:
-            self._dispatch(delivery)
+            safe = self._dispatch(delivery)
         except ContractError as error:
             self.counters["malformed"] += 1
             log.warning("message.dropped", topic=delivery.topic, reason=str(error))
-        delivery.ack()
+        if safe is None or safe.done():
+            delivery.ack()
+        else:
+            safe.add_done_callback(lambda _safe: delivery.ack())
 
-    def _dispatch(self, delivery: Delivery) -> None:
+    def _dispatch(self, delivery: Delivery) -> asyncio.Future[None] | None:
         if len(delivery.payload) > MAX_MESSAGE_BYTES:
             self.counters["oversize"] += 1
             msg = f"{len(delivery.payload)} bytes exceed the limit of {MAX_MESSAGE_BYTES}"
@@ -328,13 +332,14 @@ class Bus:
             self._on_health(delivery)
         lane = self._lanes.get(delivery.topic)
         if lane is not None:
-            lane.admit(delivery, {})
-            return
+            return lane.admit(delivery, {})
+        safe = None
         path = delivery.topic.removeprefix(self._prefix)
         for wildcard in self._wildcard_lanes:
             slots = wildcard.handler.topic.match(path)
             if slots is not None:
-                wildcard.admit(delivery, slots)
+                safe = wildcard.admit(delivery, slots) or safe
+        return safe
 
     def _on_health(self, delivery: Delivery) -> None:
         worker = delivery.topic.removeprefix(self._health_prefix)
@@ -357,41 +362,3 @@ class Bus:
             except ContractError as error:
                 pending.fail(error)
                 raise
-
-
-class Resend:
-    """Sends one request, and again when asked."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        path: str,
-        payload: bytes,
-        options: PublishOptions,
-        pending: Pending[R],
-    ) -> None:
-        self._transport = transport
-        self._path = path
-        self._payload = payload
-        self._options = options
-        self._pending = pending
-        self._sent: asyncio.Future[None] | None = None
-
-    def __call__(self) -> None:
-        """Send, unless an earlier copy still waits for its acknowledgement."""
-        if self._sent is not None and not self._sent.done():
-            return
-        self._sent = self._transport.publish(self._path, self._payload, self._options)
-        self._sent.add_done_callback(self._on_sent)
-
-    def take_back(self) -> None:
-        """Nobody waits any more: a copy that still waits for the broker is not sent."""
-        if self._sent is not None:
-            self._sent.cancel()
-
-    def _on_sent(self, sent: asyncio.Future[None]) -> None:
-        if sent.cancelled():
-            return
-        error = sent.exception()
-        if isinstance(error, BusError):
-            self._pending.fail(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -26,6 +26,7 @@ from antiphon_contracts import (
     RequestTopic,
     Topic,
     encode,
+    new_id,
     parse,
     validate,
 )
@@ -49,15 +50,23 @@ class RawMessage:
     Attributes:
         slots: values of the topic's variable levels, e.g. `{"site": "kitchen"}`.
         payload: the bytes.
+        id: given at receipt; the same bytes, delivered again, get another.
+        redelivered: whether the broker says that it sent them before.
     """
 
     slots: dict[str, str]
     payload: bytes
+    id: str = field(default_factory=new_id)
+    redelivered: bool = False
 
     @property
     def site_id(self) -> str:
         """The site that the topic names, else the default one."""
         return self.slots.get("site", "default")
+
+
+TakeOver = Callable[[Any], "asyncio.Future[None] | None"]
+"""Takes a message over at receipt; the future is done when it is safe from a crash."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,8 @@ class Handler:
         queue_limit: how many may wait.
         overflow: a full queue refuses the newest (requests are told "busy") or drops the oldest.
         shared: whether the members of a group take turns at the messages.
+        take_over: called at receipt, before `call`; the message is acknowledged when the future
+            that it returns is done (None: now). It must not block and not fail.
     """
 
     topic: RawTopic
@@ -79,6 +90,7 @@ class Handler:
     queue_limit: int = 64
     overflow: Overflow = "refuse"
     shared: bool = False
+    take_over: TakeOver | None = None
 
 
 def serve(
@@ -104,9 +116,10 @@ def listen(
     *,
     concurrency: int = 1,
     queue_limit: int = 256,
+    take_over: TakeOver | None = None,
 ) -> Handler:
     """Take events; a doubled one is dropped."""
-    return Handler(topic, call, concurrency, queue_limit)
+    return Handler(topic, call, concurrency, queue_limit, take_over=take_over)
 
 
 def listen_raw(
@@ -117,9 +130,10 @@ def listen_raw(
     queue_limit: int = 64,
     overflow: Overflow = "refuse",
     shared: bool = False,
+    take_over: TakeOver | None = None,
 ) -> Handler:
     """Take bytes without an envelope."""
-    return Handler(topic, call, concurrency, queue_limit, overflow, shared)
+    return Handler(topic, call, concurrency, queue_limit, overflow, shared, take_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +175,11 @@ class Lane:
 
     # On the receive path
 
-    def admit(self, delivery: Delivery, slots: dict[str, str]) -> None:
+    def admit(self, delivery: Delivery, slots: dict[str, str]) -> asyncio.Future[None] | None:
         """Queue the message, or answer, refuse or drop it at once.
+
+        Returns:
+            What the acknowledgement has to wait for; None if for nothing.
 
         Raises:
             ContractError: it does not keep the contract; a request with an id was told so.
@@ -171,7 +188,7 @@ class Lane:
         if delivery.retain and not topic.retain:
             self._counters["retained_ignored"] += 1
             log.warning("message.retained_ignored", topic=delivery.topic)
-            return
+            return None
         message: Message[Payload] | RawMessage
         if isinstance(topic, Topic):
             decoded = self._decode(topic, delivery.payload)
@@ -179,19 +196,21 @@ class Lane:
                 # A broker binds a satellite to its site by the topic; the envelope is its own word.
                 raise ContractError("the message names another site than its topic")
             if not self._is_due(decoded):
-                return
+                return None
             message, ttl_s = decoded, decoded.ttl_s
         else:
-            message, ttl_s = RawMessage(slots, delivery.payload), None
+            again = delivery.redelivered
+            message, ttl_s = RawMessage(slots, delivery.payload, redelivered=again), None
         if delivery.expiry_s is not None:
             ttl_s = min(ttl_s or delivery.expiry_s, delivery.expiry_s)
         deadline = None if ttl_s is None else asyncio.get_running_loop().time() + ttl_s
         admitted = _Admitted(message, deadline)
-        if len(self._items) < self.handler.queue_limit:
-            self._items.append(admitted)
-            self._permits.release()
-        else:
+        if len(self._items) >= self.handler.queue_limit:
             self._overflow(admitted)
+            return None
+        self._items.append(admitted)
+        self._permits.release()
+        return None if self.handler.take_over is None else self.handler.take_over(message)
 
     def _decode(self, topic: Topic[Payload], payload: bytes) -> Message[Payload]:
         raw = parse(payload)

@@ -40,6 +40,7 @@ class Delivery:
         expiry_s: what the broker says is left of its life, in seconds; None if it said nothing.
         ack: tells the broker that the message was taken over; to be called once, at any time. On a
             connection that is gone it does nothing: the broker delivers again.
+        redelivered: whether the broker says that it sent it before.
     """
 
     topic: str
@@ -48,6 +49,7 @@ class Delivery:
     retain: bool
     expiry_s: float | None
     ack: Callable[[], None]
+    redelivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,6 +361,7 @@ class PahoTransport:
             retain=message.retain,
             expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
             ack=ack,
+            redelivered=message.dup,
         )
         try:
             self._sink(delivery)

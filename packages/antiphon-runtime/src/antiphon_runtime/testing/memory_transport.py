@@ -244,7 +244,7 @@ class MemoryTransport:
             return
         for number, delivery in self._unacknowledged.items():
             ack = partial(self._acknowledge, number, self._epoch)
-            self._unacknowledged[number] = replace(delivery, ack=ack)
+            self._unacknowledged[number] = replace(delivery, ack=ack, redelivered=True)
         again = list(self._unacknowledged.values())
         self._ready.set()
         self._broker.replay_retained(self, self.filters)

@@ -1,0 +1,299 @@
+"""The journal of open turns: what the router owes an answer for, also after a crash.
+
+No word that anybody said is in it. See ADR 0007.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from antiphon_runtime import ModelThread, running
+
+WRITTEN_WITHIN_S = 0.5
+"""A disk that takes longer is not waited for: the question is acknowledged, the answer given."""
+END_S = 0.5
+MAX_OPEN = 4096
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS open_turns (
+    entry TEXT PRIMARY KEY,
+    turn_id TEXT NOT NULL,
+    site_id TEXT NOT NULL,
+    question TEXT NOT NULL,
+    ask_id TEXT,
+    spoken INTEGER NOT NULL,
+    may_repeat INTEGER NOT NULL,
+    begun REAL NOT NULL
+)
+"""
+# Without waiting for the disk: what a process wrote outlives its crash; a power cut takes longer
+# than anybody waits for an answer.
+_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF", "PRAGMA busy_timeout = 500")
+
+log = structlog.get_logger(__name__)
+
+
+class Notes(Protocol):
+    """Where a part says that it works with less, and why; `HealthReporter` is one."""
+
+    def note(self, name: str, sentence: str) -> None:
+        """Say so."""
+
+    def clear_note(self, name: str) -> None:
+        """It works fully again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn that has no answer yet.
+
+    Attributes:
+        entry: its name in the journal: the id of the message that began it.
+        turn_id: the turn.
+        site_id: where it was asked.
+        question: a digest by which the same question is known when it comes again.
+        ask_id: the id of a plain question; None if it has none, or was spoken.
+        spoken: whether its answer is spoken.
+        may_repeat: whether an earlier one of the same `question` is this one.
+        begun: when, on the system's monotonic clock, which outlives a process but no restart of
+            the machine.
+    """
+
+    entry: str
+    turn_id: str
+    site_id: str
+    question: str
+    ask_id: str | None
+    spoken: bool
+    may_repeat: bool
+    begun: float
+
+
+class Journal:
+    """Keeps open turns in a small file, in the background and in batches.
+
+    A disk that is full or broken costs the journal, not the turn, and health says so.
+
+    Args:
+        path: the file; made, with its folder, where it is missing.
+        notes: told when turns cannot be written down.
+        keep_s: turns of an earlier life that began longer ago are forgotten.
+        clock: the system's monotonic clock.
+
+    Attributes:
+        left_over: turns of an earlier life that are young enough; known inside `lifespan`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        notes: Notes,
+        *,
+        keep_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.left_over: tuple[OpenTurn, ...] = ()
+        self._file = _File(path)
+        self._notes = notes
+        self._keep_s = keep_s
+        self._clock = clock
+        self._open: dict[str, OpenTurn] = {}
+        self._to_write: dict[str, OpenTurn] = {}
+        self._to_delete: set[str] = set()
+        self._written: dict[str, asyncio.Future[None]] = {}
+        self._due = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Read what an earlier life left, then write while the block runs."""
+        with ModelThread("journal") as thread:
+            try:
+                self._begin(await thread.call(self._file.read))
+            except (OSError, sqlite3.Error) as error:
+                self._complain(error)
+            async with running(journal=self._write(thread)):
+                yield
+                await self._settled()
+            with suppress(sqlite3.Error):
+                await thread.call(self._file.close)
+
+    def _begin(self, found: Iterable[OpenTurn]) -> None:
+        now = self._clock()
+        young: dict[str, OpenTurn] = {}
+        questions: set[str] = set()
+        for turn in found:
+            repeats = turn.may_repeat and turn.question in questions
+            if repeats or not 0 <= now - turn.begun <= self._keep_s:
+                self._delete(turn.entry)
+                continue
+            young[turn.entry] = turn
+            questions.add(turn.question)
+        self._open = young | self._open
+        self.left_over = tuple(young.values())
+
+    # What the dialogue tells
+
+    def begin(
+        self,
+        entry: str,
+        *,
+        turn_id: str,
+        site_id: str,
+        question: str,
+        ask_id: str | None = None,
+        spoken: bool,
+        may_repeat: bool,
+    ) -> asyncio.Future[None]:
+        """Note a turn; the future is done when it is written, or when that takes too long."""
+        turn = OpenTurn(
+            entry, turn_id, site_id, question, ask_id, spoken, may_repeat, self._clock()
+        )
+        if len(self._open) >= MAX_OPEN:
+            self.end(next(iter(self._open)))
+        self._open[entry] = self._to_write[entry] = turn
+        loop = asyncio.get_running_loop()
+        written = self._written[entry] = loop.create_future()
+        timer = loop.call_later(WRITTEN_WITHIN_S, self._release, entry)
+        written.add_done_callback(lambda _written: timer.cancel())
+        self._due.set()
+        return written
+
+    def end(self, entry: str) -> None:
+        """A turn has its answer."""
+        if self._open.pop(entry, None) is None:
+            return
+        self._changed.set()
+        if self._to_write.pop(entry, None) is None:
+            self._delete(entry)
+        self._release(entry)
+
+    def is_open(self, entry: str) -> bool:
+        """Whether a turn waits for its answer."""
+        return entry in self._open
+
+    def is_known(self, question: str, *, but: str) -> bool:
+        """Whether a question was begun under another entry and is open, or was left over."""
+        turns = (*self._open.values(), *self.left_over)
+        return any(turn.question == question and turn.entry != but for turn in turns)
+
+    def written(self, entry: str | None) -> asyncio.Future[None] | None:
+        """Return the future of `begin`; None if there is nothing to wait for."""
+        return None if entry is None else self._written.get(entry)
+
+    # Writing
+
+    def _delete(self, entry: str) -> None:
+        self._to_delete.add(entry)
+        self._due.set()
+
+    def _release(self, entry: str) -> None:
+        written = self._written.get(entry)
+        if written is not None and not written.done():
+            written.set_result(None)
+            # Not before those who wait for it were called.
+            asyncio.get_running_loop().call_soon(self._written.pop, entry, None)
+
+    async def _write(self, thread: ModelThread) -> None:
+        """Write what is due, for ever; what comes meanwhile makes the next batch."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            begun, self._to_write = self._to_write, {}
+            ended, self._to_delete = self._to_delete, set()
+            try:
+                await thread.call(self._file.write, tuple(begun.values()), tuple(ended))
+            except (OSError, sqlite3.Error) as error:
+                self._complain(error)
+                self._to_delete |= ended
+                while len(self._to_delete) > MAX_OPEN:
+                    self._to_delete.pop()
+            else:
+                self._notes.clear_note("journal")
+            for entry in begun:
+                self._release(entry)
+            self._changed.set()
+
+    async def _settled(self) -> None:
+        """Return when nothing is open, at the latest in time: answers are on their way."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                while self._open or self._to_write or self._to_delete:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _complain(self, error: Exception) -> None:
+        code = getattr(error, "sqlite_errorname", None) or type(error).__name__
+        log.warning("journal.failed", error=code)
+        full = code in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"} or "No space" in str(error)
+        reason = "the disk is full: free some space" if full else f"{code}: check the data folder"
+        self._notes.note(
+            "journal",
+            f"Questions that are open when I crash are lost, as I cannot note them ({reason}).",
+        )
+
+
+class _File:
+    """The file itself; to be used in one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def read(self) -> list[OpenTurn]:
+        """Open the file and return what is in it; a damaged one is begun anew."""
+        try:
+            rows = self._rows()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorname", "") not in {"SQLITE_CORRUPT", "SQLITE_NOTADB"}:
+                raise
+            log.warning("journal.damaged")
+            self.close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            rows = self._rows()
+        return [
+            OpenTurn(*row[:5], spoken=bool(row[5]), may_repeat=bool(row[6]), begun=row[7])
+            for row in rows
+        ]
+
+    def _rows(self) -> list[tuple[str, str, str, str, str | None, int, int, float]]:
+        return self._opened().execute("SELECT * FROM open_turns ORDER BY begun").fetchall()
+
+    def write(self, begun: tuple[OpenTurn, ...], ended: tuple[str, ...]) -> None:
+        """Add turns and delete turns, all or none."""
+        with self._opened() as connection:
+            connection.executemany("DELETE FROM open_turns WHERE entry = ?", zip(ended))
+            connection.executemany(
+                "INSERT OR REPLACE INTO open_turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                map(astuple, begun),
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(self._path, check_same_thread=False)
+            try:
+                for statement in (*_PRAGMAS, _SCHEMA):
+                    connection.execute(statement)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
