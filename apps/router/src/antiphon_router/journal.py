@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from antiphon_runtime import ModelThread, running
@@ -77,6 +77,37 @@ class OpenTurn:
     may_repeat: bool
     begun: float
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What its answer is known by."""
+        return self.site_id, self.turn_id
+
+
+K = TypeVar("K")
+
+
+class _Promises(Generic[K]):
+    """Futures that are done when something is in the file, or when that takes too long."""
+
+    def __init__(self) -> None:
+        self.made: dict[K, asyncio.Future[None]] = {}
+
+    def make(self, key: K) -> asyncio.Future[None]:
+        made = self.made.get(key)
+        if made is None:
+            loop = asyncio.get_running_loop()
+            made = self.made[key] = loop.create_future()
+            timer = loop.call_later(WRITTEN_WITHIN_S, self.keep, key)
+            made.add_done_callback(lambda _made: timer.cancel())
+        return made
+
+    def keep(self, key: K) -> None:
+        made = self.made.get(key)
+        if made is not None and not made.done():
+            made.set_result(None)
+            # Not before those who wait for it were called.
+            asyncio.get_running_loop().call_soon(self.made.pop, key, None)
+
 
 class Journal:
     """Keeps open turns in a small file, in the background and in batches.
@@ -108,8 +139,11 @@ class Journal:
         self._clock = clock
         self._open: dict[str, OpenTurn] = {}
         self._to_write: dict[str, OpenTurn] = {}
-        self._to_delete: set[str] = set()
-        self._written: dict[str, asyncio.Future[None]] = {}
+        self._to_delete: dict[str, OpenTurn] = {}
+        self._entries: dict[tuple[str, str], str] = {}
+        self._written: _Promises[str] = _Promises()
+        self._deleted: _Promises[tuple[str, str]] = _Promises()
+        self._is_read = False
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -121,6 +155,7 @@ class Journal:
                 self._begin(await thread.call(self._file.read))
             except (OSError, sqlite3.Error) as error:
                 self._complain(error)
+                self._begin(())
             async with running(journal=self._write(thread)):
                 yield
                 await self._settled()
@@ -134,11 +169,19 @@ class Journal:
         for turn in found:
             repeats = turn.may_repeat and turn.question in questions
             if repeats or not 0 <= now - turn.begun <= self._keep_s:
-                self._delete(turn.entry)
+                self._delete(turn)
                 continue
             young[turn.entry] = turn
             questions.add(turn.question)
-        self._open = young | self._open
+            self._entries[turn.key] = turn.entry
+        for entry in young.keys() & self._to_write.keys():
+            # The broker brought its message again: it is noted already.
+            del self._to_write[entry]
+            self._written.keep(entry)
+        self._open |= young
+        self._is_read = True
+        for key in self._deleted.made:
+            self._end_of(key)
         self.left_over = tuple(young.values())
 
     # What the dialogue tells
@@ -153,33 +196,63 @@ class Journal:
         ask_id: str | None = None,
         spoken: bool,
         may_repeat: bool,
-    ) -> asyncio.Future[None]:
-        """Note a turn; the future is done when it is written, or when that takes too long."""
+    ) -> asyncio.Future[None] | None:
+        """Note a turn; the future is done when it is written, or when that takes too long.
+
+        None if it is noted already.
+        """
+        if entry in self._open:
+            return self._written.made.get(entry)
         turn = OpenTurn(
             entry, turn_id, site_id, question, ask_id, spoken, may_repeat, self._clock()
         )
         if len(self._open) >= MAX_OPEN:
             self.end(next(iter(self._open)))
         self._open[entry] = self._to_write[entry] = turn
-        loop = asyncio.get_running_loop()
-        written = self._written[entry] = loop.create_future()
-        timer = loop.call_later(WRITTEN_WITHIN_S, self._release, entry)
-        written.add_done_callback(lambda _written: timer.cancel())
+        self._entries[turn.key] = entry
         self._due.set()
-        return written
+        return self._written.make(entry)
 
     def end(self, entry: str) -> None:
         """A turn has its answer."""
-        if self._open.pop(entry, None) is None:
+        turn = self._open.pop(entry, None)
+        if turn is None:
             return
         self._changed.set()
         if self._to_write.pop(entry, None) is None:
-            self._delete(entry)
-        self._release(entry)
+            self._delete(turn)
+        else:
+            self._forget(turn)
+        self._written.keep(entry)
+
+    def end_of(self, site_id: str, turn_id: str) -> asyncio.Future[None] | None:
+        """A turn's answer was heard; the future is done when that is written.
+
+        None if the turn is not in the journal.
+        """
+        key = (site_id, turn_id)
+        if self._is_read and key not in self._entries:
+            return None
+        heard = self._deleted.make(key)
+        if self._is_read:
+            self._end_of(key)
+        return heard
+
+    def _end_of(self, key: tuple[str, str]) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            self._deleted.keep(key)
+        else:
+            self.end(entry)
 
     def is_open(self, entry: str) -> bool:
         """Whether a turn waits for its answer."""
         return entry in self._open
+
+    def drop(self, entry: str) -> None:
+        """A message came again: its turn goes by another entry, or is one that was left over."""
+        if all(turn.entry != entry for turn in self.left_over):
+            self.end(entry)
 
     def is_known(self, question: str, *, but: str) -> bool:
         """Whether a question was begun under another entry and is open, or was left over."""
@@ -188,20 +261,18 @@ class Journal:
 
     def written(self, entry: str | None) -> asyncio.Future[None] | None:
         """Return the future of `begin`; None if there is nothing to wait for."""
-        return None if entry is None else self._written.get(entry)
+        return None if entry is None else self._written.made.get(entry)
 
     # Writing
 
-    def _delete(self, entry: str) -> None:
-        self._to_delete.add(entry)
+    def _delete(self, turn: OpenTurn) -> None:
+        self._to_delete[turn.entry] = turn
         self._due.set()
 
-    def _release(self, entry: str) -> None:
-        written = self._written.get(entry)
-        if written is not None and not written.done():
-            written.set_result(None)
-            # Not before those who wait for it were called.
-            asyncio.get_running_loop().call_soon(self._written.pop, entry, None)
+    def _forget(self, turn: OpenTurn) -> None:
+        if self._entries.get(turn.key) == turn.entry:
+            del self._entries[turn.key]
+            self._deleted.keep(turn.key)
 
     async def _write(self, thread: ModelThread) -> None:
         """Write what is due, for ever; what comes meanwhile makes the next batch."""
@@ -209,18 +280,20 @@ class Journal:
             await self._due.wait()
             self._due.clear()
             begun, self._to_write = self._to_write, {}
-            ended, self._to_delete = self._to_delete, set()
+            ended, self._to_delete = self._to_delete, {}
             try:
                 await thread.call(self._file.write, tuple(begun.values()), tuple(ended))
             except (OSError, sqlite3.Error) as error:
                 self._complain(error)
-                self._to_delete |= ended
+                self._to_delete = ended | self._to_delete
                 while len(self._to_delete) > MAX_OPEN:
-                    self._to_delete.pop()
+                    self._forget(self._to_delete.pop(next(iter(self._to_delete))))
             else:
                 self._notes.clear_note("journal")
+                for turn in ended.values():
+                    self._forget(turn)
             for entry in begun:
-                self._release(entry)
+                self._written.keep(entry)
             self._changed.set()
 
     async def _settled(self) -> None:

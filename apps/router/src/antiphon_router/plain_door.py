@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import orjson
-from antiphon_contracts import ContractError, PlainAsk
+from antiphon_contracts import ContractError, PlainAnswer, PlainAsk
 from antiphon_contracts.level import LEVEL_RULE, is_level
 from pydantic import ValidationError
 
@@ -67,6 +67,14 @@ def read_announcement(payload: bytes) -> PlainAsk:
         msg = f"the message does not fit: id: must be {LEVEL_RULE}"
         raise PlainDoorError(msg, ask_id=asked.id)
     return asked
+
+
+def turn_of(payload: bytes) -> str | None:
+    """Return whose answer it is; None if it is none."""
+    try:
+        return PlainAnswer.model_validate_json(payload).turn_id
+    except ValidationError:
+        return None
 
 
 def _json(text: str) -> object:

@@ -7,8 +7,7 @@ from collections import defaultdict
 
 import structlog
 from antiphon_contracts import PlainAnswer
-from antiphon_runtime import Bus, RawMessage
-from pydantic import ValidationError
+from antiphon_runtime import Bus
 
 from antiphon_router import phrases
 from antiphon_router.answers import Answers
@@ -40,46 +39,34 @@ class Recovery:
         self._journal = journal
         self._answers = answers
         self._hearing = hearing
-        self._open: dict[str, OpenTurn] = {}
         self._overtaken: set[str] = set()
+        self._is_due = False
 
     def begin(self) -> None:
         """Take up what was left over; to be called before any question is handled."""
+        self._is_due = bool(self._journal.left_over)
         for turn in self._journal.left_over:
-            self._open[turn.turn_id] = turn
             self._answers.resume(turn)
             if turn.spoken:
                 self._hearing.site(turn.site_id).former_speech = True
 
-    def on_answer(self, message: RawMessage) -> None:
-        """Note an answer of the router's own: its turn needs no apology."""
-        if not self._open:
-            return
-        try:
-            answer = PlainAnswer.model_validate_json(message.payload)
-        except ValidationError:
-            return
-        turn = self._open.get(answer.turn_id)
-        if turn is not None and turn.site_id == message.site_id:
-            del self._open[answer.turn_id]
-            self._journal.end(turn.entry)
-
     def overtake(self, site_id: str) -> None:
         """A newer turn begins at a site: nothing is said there any more of those before it."""
-        if self._open:
+        if self._is_due:
             self._overtaken.add(site_id)
 
     async def apologise(self) -> None:
         """Apologise for what was left over, when what can have an answer has shown it."""
-        if not self._open:
+        if not self._journal.left_over:
             return
         await self._bus.wait_connected()
         await asyncio.sleep(OWN_ANSWERS_S)
         sites = defaultdict(list)
-        for turn in self._open.values():
-            sites[turn.site_id].append(turn)
-        log.warning("turns.left_over", turns=len(self._open), sites=len(sites))
-        self._open.clear()
+        for turn in self._journal.left_over:
+            if self._journal.is_open(turn.entry):
+                sites[turn.site_id].append(turn)
+        log.warning("turns.left_over", sites=len(sites))
+        self._is_due = False
         for site_id, turns in sites.items():
             self._apologise_at(site_id, turns)
 

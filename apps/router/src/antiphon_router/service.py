@@ -120,6 +120,11 @@ class Dialogue:
             may_repeat=True,
         )
 
+    def take_over_answer(self, message: RawMessage) -> asyncio.Future[None] | None:
+        """Note in the journal that one's own answer has reached the broker."""
+        turn_id = plain_door.turn_of(message.payload)
+        return None if turn_id is None else self._journal.end_of(message.site_id, turn_id)
+
     async def on_ask(self, message: RawMessage) -> None:
         """Answer a plain question."""
         asked = self._read(message, plain_door.read)
@@ -129,7 +134,7 @@ class Dialogue:
         # The broker brings again what it was not thanked for; without an id, only this tells.
         comes_again = message.redelivered and self._journal.is_known(question, but=message.id)
         if comes_again or not self._answers.is_new(message.site_id, asked):
-            self._journal.end(message.id)
+            self._journal.drop(message.id)
             return
         turn = Turn(message.id, message.site_id, asked.text.strip(), asked=asked, entry=message.id)
         await self._converse(turn)
@@ -161,7 +166,7 @@ class Dialogue:
             message.site_id, final.utterance_id
         ):
             self._bus.counters["utterances_doubled"] += 1
-            self._journal.end(message.id)
+            self._journal.drop(message.id)
             return
         turn.stage("stt", 0.0, turn.before_ms)
         if final.rejected is None and turn.transcript:
@@ -187,8 +192,7 @@ class Dialogue:
         self._hearing.on_playback(message.site_id, message.data)
 
     async def on_answer(self, message: RawMessage) -> None:
-        """Hear one's own answers: after a crash they tell which turns had theirs."""
-        self._recovery.on_answer(message)
+        """Do nothing: one's own answer was noted at receipt."""
 
     def _read(self, message: RawMessage, read: Callable[[bytes], PlainAsk]) -> PlainAsk | None:
         try:

@@ -59,7 +59,13 @@ def build(worker: Worker[RouterSettings]) -> Wiring:
                 )
                 for topic in (ASK, ASK_SITE)
             ),
-            listen_raw(ANSWER, dialogue.on_answer, queue_limit=4096, overflow="drop_oldest"),
+            listen_raw(
+                ANSWER,
+                dialogue.on_answer,
+                queue_limit=1024,
+                overflow="drop_oldest",
+                take_over=dialogue.take_over_answer,
+            ),
             listen_raw(SAY, dialogue.on_say),
             listen_raw(SAY_SITE, dialogue.on_say),
             listen(
