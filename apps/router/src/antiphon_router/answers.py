@@ -95,6 +95,8 @@ class Answers:
     def publish(self, site_id: str, answer: PlainAnswer, entry: str | None = None) -> None:
         """Publish an answer, but not before its turn is in the journal."""
         send = partial(self._send, site_id, answer.model_dump_json().encode(), entry)
+        if entry is not None:
+            self._journal.spare(entry)
         written = self._journal.written(entry)
         if written is None:
             send()

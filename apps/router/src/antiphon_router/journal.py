@@ -20,6 +20,8 @@ from antiphon_runtime import ModelThread, running
 
 WRITTEN_WITHIN_S = 0.5
 """A disk that takes longer is not waited for: the question is acknowledged, the answer given."""
+GATHERED_S = 0.01
+"""How long turns are gathered before they are written: what is answered by then need not be."""
 END_S = 0.5
 MAX_OPEN = 4096
 
@@ -140,10 +142,12 @@ class Journal:
         self._open: dict[str, OpenTurn] = {}
         self._to_write: dict[str, OpenTurn] = {}
         self._to_delete: dict[str, OpenTurn] = {}
+        self._unwritten: set[str] = set()
         self._entries: dict[tuple[str, str], str] = {}
         self._written: _Promises[str] = _Promises()
         self._deleted: _Promises[tuple[str, str]] = _Promises()
         self._is_read = False
+        self._is_writing = False
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -219,11 +223,23 @@ class Journal:
         if turn is None:
             return
         self._changed.set()
-        if self._to_write.pop(entry, None) is None:
-            self._delete(turn)
-        else:
+        self.spare(entry)
+        if entry in self._unwritten:
+            self._unwritten.remove(entry)
             self._forget(turn)
+        else:
+            self._delete(turn)
         self._written.keep(entry)
+
+    def spare(self, entry: str) -> None:
+        """A turn's answer leaves now: if it is not written yet, it never need be.
+
+        Its question is acknowledged at once, in one segment with the answer: the broker gets both
+        or neither.
+        """
+        if self._to_write.pop(entry, None) is not None:
+            self._unwritten.add(entry)
+            self._written.keep(entry)
 
     def end_of(self, site_id: str, turn_id: str) -> asyncio.Future[None] | None:
         """A turn's answer was heard; the future is done when that is written.
@@ -278,9 +294,13 @@ class Journal:
         """Write what is due, for ever; what comes meanwhile makes the next batch."""
         while True:
             await self._due.wait()
+            await asyncio.sleep(GATHERED_S)
             self._due.clear()
             begun, self._to_write = self._to_write, {}
             ended, self._to_delete = self._to_delete, {}
+            if not begun and not ended:
+                continue
+            self._is_writing = True
             try:
                 await thread.call(self._file.write, tuple(begun.values()), tuple(ended))
             except (OSError, sqlite3.Error) as error:
@@ -292,6 +312,7 @@ class Journal:
                 self._notes.clear_note("journal")
                 for turn in ended.values():
                     self._forget(turn)
+            self._is_writing = False
             for entry in begun:
                 self._written.keep(entry)
             self._changed.set()
@@ -300,7 +321,7 @@ class Journal:
         """Return when nothing is open, at the latest in time: answers are on their way."""
         with suppress(TimeoutError):
             async with asyncio.timeout(END_S):
-                while self._open or self._to_write or self._to_delete:
+                while self._open or self._to_write or self._to_delete or self._is_writing:
                     self._changed.clear()
                     await self._changed.wait()
 
