@@ -9,7 +9,16 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
-from antiphon_contracts import CONTROL, WORKERS, Payload, RequestTopic, __version__, all_topics
+from antiphon_contracts import (
+    CONTROL,
+    DEAD,
+    DEAD_RETRY,
+    WORKERS,
+    Payload,
+    RequestTopic,
+    __version__,
+    all_topics,
+)
 from antiphon_contracts.documentation import documents
 from antiphon_contracts.documentation.__main__ import main
 from antiphon_contracts.documentation.docstrings import field_texts, summary
@@ -117,7 +126,7 @@ def test_a_topic_says_who_speaks_to_whom(name: str) -> None:
     topic = all_topics()[name]
     assert topic.flow.senders
     assert topic.flow.receivers
-    assert topic.addressed == (topic.pattern == CONTROL.pattern)
+    assert topic.addressed == (topic in {CONTROL, DEAD, DEAD_RETRY})
     assert topic.summary.endswith(".")
     assert topic.qos in {0, 1}
     if isinstance(topic, RequestTopic):

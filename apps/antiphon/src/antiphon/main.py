@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from antiphon.dead_commands import dead_app
 from antiphon.output import (
     EXIT_CONFIG,
     EXIT_INTERRUPTED,
@@ -42,6 +43,7 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(secure_app, name="secure")
+app.add_typer(dead_app, name="dead")
 
 Broker = Annotated[
     str | None,

@@ -26,6 +26,7 @@ from antiphon_contracts.errors import (
 )
 from antiphon_contracts.payloads.house import (
     Control,
+    DeadLetter,
     Health,
     LoopLag,
     PlainAnswer,
@@ -91,6 +92,8 @@ from antiphon_contracts.topics import (
     CAPTURE_CONTROL,
     CAPTURE_STATUS,
     CONTROL,
+    DEAD,
+    DEAD_RETRY,
     HEALTH,
     HISTORY_APPEND,
     HISTORY_DONE,
@@ -137,6 +140,8 @@ __all__ = [
     "CAPTURE_CONTROL",
     "CAPTURE_STATUS",
     "CONTROL",
+    "DEAD",
+    "DEAD_RETRY",
     "DEFAULT_SITE",
     "EVERYONE",
     "EVERY_WORKER",
@@ -182,6 +187,7 @@ __all__ = [
     "ConfigError",
     "ContractError",
     "Control",
+    "DeadLetter",
     "EngineError",
     "Flow",
     "Health",

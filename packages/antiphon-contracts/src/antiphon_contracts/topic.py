@@ -31,7 +31,7 @@ class RawTopic:
         summary: one line for the documentation.
         reserved: whether the topic is agreed on, but no part of the house serves it yet.
         plain: model of the JSON that the bytes may be, without an envelope; None if there is none.
-        addressed: whether the level `{worker}` names who takes it, and not who speaks.
+        addressed: whether a worker takes only what is under its own id, or `all`, in `{worker}`.
     """
 
     pattern: str

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from antiphon_contracts.payloads.house import Control, Health, PlainAnswer, PlainAsk, Refusal
+from antiphon_contracts.payloads.house import (
+    Control,
+    DeadLetter,
+    Health,
+    PlainAnswer,
+    PlainAsk,
+    Refusal,
+)
 from antiphon_contracts.payloads.language import (
     LlmCancel,
     LlmRequest,
@@ -342,7 +349,7 @@ ASK_SITE = RawTopic(
 ANSWER = RawTopic(
     "answer/{site}",
     1,
-    Flow(Role.ROUTER, PEOPLE),
+    Flow(Role.ROUTER, Role.ROUTER | PEOPLE),
     "The answer, as JSON without an envelope.",
     plain=PlainAnswer,
 )
@@ -365,6 +372,24 @@ HEALTH = Topic[Health](
     retain=True,
     model=Health,
     type="health/1",
+)
+DEAD = Topic[DeadLetter](
+    "dead/{worker}/{letter}",
+    1,
+    Flow(WORKERS | Role.OPERATOR, WORKERS | Role.OPERATOR),
+    "A message whose handler crashed; an empty message takes the letter away.",
+    retain=True,
+    addressed=True,
+    model=DeadLetter,
+    type="dead/1",
+)
+DEAD_RETRY = RawTopic(
+    "dead/{worker}/{letter}/retry",
+    1,
+    Flow(Role.OPERATOR, WORKERS),
+    "Has the worker take the letter's message in once more; the payload is empty.",
+    content_type="none",
+    addressed=True,
 )
 
 

@@ -72,6 +72,7 @@ class Bus:
         self._filters: dict[str, int] = {}
         self._subscribed: dict[str, int] = {}
         self._at_connect: list[Callable[[], None]] = []
+        self.on_crash: Callable[[str, bytes, Exception], None] = _no_letter
         self._health_prefix = self._prefix + HEALTH.pattern.split("{", 1)[0]
 
     # Set-up
@@ -100,7 +101,7 @@ class Bus:
         if lane is not None:
             lane.handler = handler
             return
-        lane = Lane(handler, self.source, self._store, self.counters, self._post_reply)
+        lane = Lane(handler, self.source, self._store, self.counters, self._post_reply, self._bury)
         self._lanes[name] = lane
         if handler.topic.slots:
             self._wildcard_lanes.append(lane)
@@ -298,7 +299,14 @@ class Bus:
     def _post_reply(self, topic: RawTopic, payload: bytes) -> None:
         self._transport.publish(self._prefix + topic.pattern, payload, PublishOptions(qos=1))
 
+    def _bury(self, topic: str, payload: bytes, error: Exception) -> None:
+        self.on_crash(topic.removeprefix(self._prefix), payload, error)
+
     # Receiving
+
+    def take_in(self, topic: str, payload: bytes) -> None:
+        """Take a message as if it had just come on `topic` (below the base)."""
+        self._route(Delivery(self._prefix + topic, payload, 0, False, None, _no_ack))  # noqa: FBT003  (not retained)
 
     def _on_state(self, connected: bool) -> None:  # noqa: FBT001  (StateListener)
         if connected:
@@ -362,3 +370,11 @@ class Bus:
             except ContractError as error:
                 pending.fail(error)
                 raise
+
+
+def _no_letter(_topic: str, _payload: bytes, _error: Exception) -> None:
+    """Nobody keeps dead letters on this bus."""
+
+
+def _no_ack() -> None:
+    """The message did not come from the broker."""

@@ -139,6 +139,7 @@ def listen_raw(
 @dataclass(frozen=True, slots=True)
 class _Admitted:
     message: Message[Payload] | RawMessage
+    path: str
     deadline: float | None  # on the loop's clock
 
 
@@ -152,12 +153,14 @@ class Lane:
         store: ReplyStore,
         counters: Counter[str],
         post_reply: Callable[[RawTopic, bytes], None],
+        bury: Callable[[str, bytes, Exception], None],
     ) -> None:
         self.handler = handler
         self._source = source
         self._store = store
         self._counters = counters
         self._post_reply = post_reply
+        self._bury = bury
         self._seen = SeenIds()
         self._items: deque[_Admitted] = deque()
         # One permit for each item: a message wakes one consumer, not all that are idle.
@@ -204,7 +207,7 @@ class Lane:
         if delivery.expiry_s is not None:
             ttl_s = min(ttl_s or delivery.expiry_s, delivery.expiry_s)
         deadline = None if ttl_s is None else asyncio.get_running_loop().time() + ttl_s
-        admitted = _Admitted(message, deadline)
+        admitted = _Admitted(message, delivery.topic, deadline)
         if len(self._items) >= self.handler.queue_limit:
             self._overflow(admitted)
             return None
@@ -302,7 +305,7 @@ class Lane:
         turn_id = message.turn_id if isinstance(message, Message) else None
         structlog.contextvars.bind_contextvars(turn_id=turn_id, site_id=message.site_id)
         try:
-            outcome = await self._call(message)
+            outcome = await self._call(message, item.path)
         except asyncio.CancelledError:
             if isinstance(message, Message):
                 self._store.abandon(message.id)
@@ -311,7 +314,7 @@ class Lane:
         if isinstance(message, Message) and isinstance(topic, RequestTopic):
             self._reply(topic, message, outcome)
 
-    async def _call(self, message: Message[Payload] | RawMessage) -> Payload | None:
+    async def _call(self, message: Message[Payload] | RawMessage, path: str) -> Payload | None:
         """Call the handler: the message boundary, where every error becomes a refusal."""
         try:
             return await self.handler.call(message)
@@ -327,6 +330,9 @@ class Lane:
             self._counters["handler_errors"] += 1
             log.error("handler.crashed", topic=self.handler.topic.pattern, **crash(error))  # noqa: TRY400  (no text)
             log.debug("handler.crash_text", exc_info=error)
+            self._seen.forget(message.id)  # somebody may want to try it again
+            payload = message.payload if isinstance(message, RawMessage) else encode(message)
+            self._bury(path, payload, error)
             return Refusal(code="internal", detail=f"internal error ({type(error).__name__})")
 
     def _reply(

@@ -200,3 +200,7 @@ class SeenIds:
         if len(self._ids) > self._limit:
             self._ids.popitem(last=False)
         return True
+
+    def forget(self, message_id: str) -> None:
+        """The next of that id is new."""
+        self._ids.pop(message_id, None)

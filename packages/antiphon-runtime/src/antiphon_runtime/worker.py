@@ -26,6 +26,7 @@ from antiphon_contracts import (
 )
 
 from antiphon_runtime.bus import Bus
+from antiphon_runtime.dead_letters import DeadLetters
 from antiphon_runtime.handlers import Handler, listen
 from antiphon_runtime.health import HealthReporter, last_will
 from antiphon_runtime.logs import configure_logs
@@ -159,6 +160,7 @@ async def _main(
     health = HealthReporter(bus, worker_id, kind, monitor)
     obey = partial(_on_control, worker_id, runtime, orders)
     bus.install(listen(CONTROL.narrowed(worker=name), obey) for name in ("all", worker_id))
+    bus.install(DeadLetters(bus).handlers)
     wiring = build(Worker(load_settings(settings), runtime, bus, health))
     bus.install(wiring.handlers, wiring.requests)
     orders.mute = wiring.mute

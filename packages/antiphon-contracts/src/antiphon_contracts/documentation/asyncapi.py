@@ -24,6 +24,7 @@ _SLOT_TEXTS = {
     "site": "Room or satellite.",
     "utterance": "Id of the utterance or of the answer.",
     "worker": "Id of the worker, e.g. `stt-1`.",
+    "letter": "Id of the dead letter.",
 }
 
 

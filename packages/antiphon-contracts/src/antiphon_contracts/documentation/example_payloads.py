@@ -5,6 +5,7 @@ from __future__ import annotations
 from antiphon_contracts.envelope import Payload
 from antiphon_contracts.payloads.house import (
     Control,
+    DeadLetter,
     Health,
     LoopLag,
     PlainAnswer,
@@ -229,6 +230,17 @@ _HOUSE: tuple[Payload, ...] = (
         notes=("The fallback engine is at work.",),
         engine="faster-whisper tiny.en int8",
         muted=True,
+    ),
+    DeadLetter(
+        letter="9f86d081884c7d65",
+        worker="stt-1",
+        topic=AUDIO_UTTERANCE.at(site="kitchen", utterance=_UTTERANCE),
+        error="ZeroDivisionError",
+        where=("service.py:120 on_utterance",),
+        attempts=2,
+        ts=_TS,
+        size_bytes=4,
+        payload="UklGRg==",
     ),
     Refusal(code="busy", detail="memory has too much to do"),
 )

@@ -143,6 +143,32 @@ class Health(Payload):
     muted: bool = False
 
 
+class DeadLetter(Payload):
+    """A message whose handler crashed (retained, under the id of the letter).
+
+    Attributes:
+        letter: the letter's id; the same message has the same one when it crashes again.
+        worker: whose handler it was.
+        topic: where the message came, below the base.
+        error: class of the error; its text may quote people and is left out.
+        where: `file:line function`, innermost last.
+        attempts: how often it crashed.
+        ts: when it crashed last, in seconds since the epoch at the worker.
+        size_bytes: of the message.
+        payload: the message in base64; None if it was too long to be kept.
+    """
+
+    letter: str
+    worker: str
+    topic: str
+    error: str
+    where: Several[str] = ()
+    attempts: int = Field(default=1, ge=1)
+    ts: float
+    size_bytes: int = Field(ge=0)
+    payload: str | None = None
+
+
 class Refusal(Payload):
     """The reply to a request that was not carried out.
 

@@ -17,6 +17,7 @@ from antiphon_contracts import (
 )
 
 from antiphon_runtime.bus import Bus
+from antiphon_runtime.dead_letters import DeadLetters
 from antiphon_runtime.handlers import Handler, RawMessage, listen, listen_raw
 from antiphon_runtime.health import HealthReporter
 from antiphon_runtime.loop_monitor import LoopMonitor
@@ -136,6 +137,7 @@ class House:
         """Run a worker's real wiring while the block runs."""
         bus = Bus(self.broker.transport(), source=f"{kind}-1")
         health = HealthReporter(bus, f"{kind}-1", kind, LoopMonitor())
+        bus.install(DeadLetters(bus).handlers)
         wiring = build(Worker(settings, runtime or RuntimeSettings(), bus, health))
         bus.install(wiring.handlers, wiring.requests)
         async with bus.open(), wiring.lifespan(), bus.handling(drain_s=0):
