@@ -8,6 +8,7 @@ import orjson
 import pytest
 from antiphon_contracts import (
     ASK_SITE,
+    DEAD_RETRY,
     SAY,
     STT_FINAL,
     Busy,
@@ -20,6 +21,7 @@ from antiphon_router.engine import HassilGrammar
 from antiphon_router.intents import Intent
 from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
+from antiphon_runtime.dead_letters import LETTERS
 
 pytestmark = pytest.mark.unit
 
@@ -337,12 +339,35 @@ async def test_a_turn_that_crashes_is_told_and_the_next_one_works(
 
     monkeypatch.setattr(HassilGrammar, "recognize", crash)
     async with home() as h:
+        letters = await h.house.hear_raw(LETTERS)
         h.ask("crash", id="q1", speak=speak)
         h.ask("what time is it", speak=False)
         await h.answers.until(2)
         assert (h.answers[0].id, h.answers[0].answer) == ("q1", "Sorry, something went wrong.")
         assert h.answers[1].error is None
         assert h.spoken() == ("Sorry, something went wrong." if speak else "")
+        await letters.until(1)
+
+
+async def test_a_question_that_crashed_is_asked_again_by_its_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def crash(*_args: object) -> None:
+        raise ZeroDivisionError
+
+    async with home() as h:
+        letters = await h.house.hear_raw(LETTERS)
+        with monkeypatch.context() as patch:
+            patch.setattr(HassilGrammar, "recognize", crash)
+            h.ask("what time is it", "hall", id="q1")
+            h.speak("what time is it", "u1", "bath")
+            await h.answers.until(2)
+            await letters.until(2)
+        for letter in letters[:2]:
+            h.house.bus.publish_raw(DEAD_RETRY, b"", **letter.slots)
+        await h.answers.until(4)
+        assert [answer.error for answer in h.answers[2:]] == [None, None]
+        assert sorted(h.sites[2:]) == ["bath", "hall"]
 
 
 async def test_a_crash_in_the_middle_of_a_turn_is_told_and_the_next_one_works(

@@ -53,6 +53,11 @@ class Answers:
         self._under_way.add(question)
         return True
 
+    def forget(self, site_id: str, asked: PlainAsk | str) -> None:
+        """Take the same question, or the same utterance, for a new one when it comes again."""
+        self._given.pop(digest(site_id, asked), None)
+        self._utterances.forget(digest(site_id, asked))
+
     def resume(self, turn: OpenTurn) -> None:
         """Take a question of an earlier life for one that is under way."""
         if turn.ask_id is None:

@@ -323,6 +323,8 @@ class Dialogue:
             self._finish(turn, "", error="the router was stopped")
         else:
             self._apologise(turn, phrases.WENT_WRONG, "an internal error ended the turn")
+            # Its dead letter may be tried again.
+            self._answers.forget(turn.site_id, turn.asked or turn.turn_id)
 
     def _apologise(self, turn: Turn, sentence: str, detail: str) -> None:
         """End a turn that cannot run, with a spoken sentence."""

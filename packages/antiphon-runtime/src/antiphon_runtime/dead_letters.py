@@ -1,6 +1,6 @@
 """Dead letters: messages whose handler crashed, kept by the broker for whoever looks after them.
 
-See ADR 0008.
+See ADR 0010.
 """
 
 from __future__ import annotations
