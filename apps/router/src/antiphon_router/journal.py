@@ -148,6 +148,7 @@ class Journal:
         self._deleted: _Promises[tuple[str, str]] = _Promises()
         self._is_read = False
         self._is_writing = False
+        self._failing = False
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -309,6 +310,7 @@ class Journal:
                 while len(self._to_delete) > MAX_OPEN:
                     self._forget(self._to_delete.pop(next(iter(self._to_delete))))
             else:
+                self._failing = False
                 self._notes.clear_note("journal")
                 for turn in ended.values():
                     self._forget(turn)
@@ -327,7 +329,9 @@ class Journal:
 
     def _complain(self, error: Exception) -> None:
         code = getattr(error, "sqlite_errorname", None) or type(error).__name__
-        log.warning("journal.failed", error=code)
+        if not self._failing:
+            log.warning("journal.failed", error=code)
+        self._failing = True
         full = code in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"} or "No space" in str(error)
         reason = "the disk is full: free some space" if full else f"{code}: check the data folder"
         self._notes.note(
