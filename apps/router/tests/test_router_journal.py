@@ -22,7 +22,7 @@ from antiphon_contracts import (
     encode,
 )
 from antiphon_router import journal as journal_module
-from antiphon_router import phrases, recovery
+from antiphon_router import journal_file, phrases, recovery
 from antiphon_router.answers import digest
 from antiphon_router.journal import Journal, Notes
 from antiphon_router.settings import RouterSettings
@@ -276,6 +276,32 @@ async def test_a_repetition_that_was_noted_too_is_one_turn(tmp_path: Path) -> No
         assert [turn.entry for turn in journal.left_over] == ["t0", "t1"]
 
 
+async def test_at_first_a_turn_begins_when_it_is_written(tmp_path: Path) -> None:
+    """So that a question which kills the router cannot do so for ever."""
+
+    async with a_journal(tmp_path) as journal:
+        journal.begin(
+            "t0",
+            turn_id="t0",
+            site_id="kitchen",
+            question=digest("kitchen", QUESTION),
+            spoken=True,
+            may_repeat=True,
+        )
+        await journal.noted("t0")
+        async with a_journal(tmp_path) as of_the_next_life:
+            assert [turn.entry for turn in of_the_next_life.left_over] == ["t0"]
+
+
+async def test_later_a_turn_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "FIRST_S", 0.0)
+    monkeypatch.setattr(journal_module, "GATHERED_S", 3600.0)
+    async with home(data_dir=tmp_path) as h:
+        h.ask("what time is it", "kitchen", id="q1")
+        h.speak("what time is it", "u1")
+        await h.answers.until(2)
+
+
 # The disk
 
 
@@ -300,7 +326,7 @@ async def test_what_cannot_be_noted_is_said_and_what_can_again_takes_it_back(
 
     async with a_journal(tmp_path, notes=notes) as journal:
         with monkeypatch.context() as patch:
-            patch.setattr(journal_module._File, "write", fail)
+            patch.setattr(journal_file.JournalFile, "write", fail)
             await begin(journal, "t0", asked=QUESTION)
             assert "the disk is full" in notes["journal"]
         await begin(journal, "t1", asked=PlainAsk(text="Is it blue?"))
@@ -326,7 +352,7 @@ async def test_a_disk_that_hangs_is_not_waited_for(
             await hangs.wait()
 
         with monkeypatch.context() as patch:
-            patch.setattr(journal_module._File, "write", hang)
+            patch.setattr(journal_file.JournalFile, "write", hang)
             await begin(journal, "t0", asked=QUESTION)
             assert journal.is_open("t0")
             hangs.set()

@@ -11,7 +11,8 @@ from antiphon_contracts import ANSWER, PlainAnswer, PlainAsk
 from antiphon_runtime import Bus
 from antiphon_runtime.replies import SeenIds
 
-from antiphon_router.journal import Journal, OpenTurn
+from antiphon_router.journal import Journal
+from antiphon_router.journal_file import OpenTurn
 
 ANSWER_TTL_S = 60.0
 KEPT_ANSWERS = 256

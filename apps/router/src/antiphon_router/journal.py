@@ -6,40 +6,26 @@ No word that anybody said is in it. See ADR 0009.
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 from antiphon_runtime import ModelThread, running
 
+from antiphon_router.journal_file import JournalFile, OpenTurn
+
 WRITTEN_WITHIN_S = 0.5
 """A disk that takes longer is not waited for: the question is acknowledged, the answer given."""
 GATHERED_S = 0.01
 """How long turns are gathered before they are written: what is answered by then need not be."""
 END_S = 0.5
+FIRST_S = 5.0
+"""For so long after the start the broker may bring again what an earlier life died of."""
 MAX_OPEN = 4096
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS open_turns (
-    entry TEXT PRIMARY KEY,
-    turn_id TEXT NOT NULL,
-    site_id TEXT NOT NULL,
-    question TEXT NOT NULL,
-    ask_id TEXT,
-    spoken INTEGER NOT NULL,
-    may_repeat INTEGER NOT NULL,
-    begun REAL NOT NULL
-)
-"""
-# Without waiting for the disk: what a process wrote outlives its crash; a power cut takes longer
-# than anybody waits for an answer.
-_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF", "PRAGMA busy_timeout = 500")
 
 log = structlog.get_logger(__name__)
 
@@ -52,37 +38,6 @@ class Notes(Protocol):
 
     def clear_note(self, name: str) -> None:
         """It works fully again."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
-    """A turn that has no answer yet.
-
-    Attributes:
-        entry: its name in the journal: the id of the message that began it.
-        turn_id: the turn.
-        site_id: where it was asked.
-        question: a digest by which the same question is known when it comes again.
-        ask_id: the id of a plain question; None if it has none, or was spoken.
-        spoken: whether its answer is spoken.
-        may_repeat: whether an earlier one of the same `question` is this one.
-        begun: when, on the system's monotonic clock, which outlives a process but no restart of
-            the machine.
-    """
-
-    entry: str
-    turn_id: str
-    site_id: str
-    question: str
-    ask_id: str | None
-    spoken: bool
-    may_repeat: bool
-    begun: float
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What its answer is known by."""
-        return self.site_id, self.turn_id
 
 
 K = TypeVar("K")
@@ -135,7 +90,7 @@ class Journal:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.left_over: tuple[OpenTurn, ...] = ()
-        self._file = _File(path)
+        self._file = JournalFile(path)
         self._notes = notes
         self._keep_s = keep_s
         self._clock = clock
@@ -146,6 +101,7 @@ class Journal:
         self._entries: dict[tuple[str, str], str] = {}
         self._written: _Promises[str] = _Promises()
         self._deleted: _Promises[tuple[str, str]] = _Promises()
+        self._begun = clock()
         self._is_read = False
         self._is_writing = False
         self._failing = False
@@ -276,6 +232,15 @@ class Journal:
         turns = (*self._open.values(), *self.left_over)
         return any(turn.question == question and turn.entry != but for turn in turns)
 
+    async def noted(self, entry: str) -> None:
+        """In the first seconds of a life, return when a turn is written.
+
+        Else a question that kills the router at once would come again for ever.
+        """
+        written = self.written(entry)
+        if written is not None and self._clock() - self._begun < FIRST_S:
+            await written
+
     def written(self, entry: str | None) -> asyncio.Future[None] | None:
         """Return the future of `begin`; None if there is nothing to wait for."""
         return None if entry is None else self._written.made.get(entry)
@@ -338,60 +303,3 @@ class Journal:
             "journal",
             f"Questions that are open when I crash are lost, as I cannot note them ({reason}).",
         )
-
-
-class _File:
-    """The file itself; to be used in one thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-
-    def read(self) -> list[OpenTurn]:
-        """Open the file and return what is in it; a damaged one is begun anew."""
-        try:
-            rows = self._rows()
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", "") not in {"SQLITE_CORRUPT", "SQLITE_NOTADB"}:
-                raise
-            log.warning("journal.damaged")
-            self.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            rows = self._rows()
-        return [
-            OpenTurn(*row[:5], spoken=bool(row[5]), may_repeat=bool(row[6]), begun=row[7])
-            for row in rows
-        ]
-
-    def _rows(self) -> list[tuple[str, str, str, str, str | None, int, int, float]]:
-        return self._opened().execute("SELECT * FROM open_turns ORDER BY begun").fetchall()
-
-    def write(self, begun: tuple[OpenTurn, ...], ended: tuple[str, ...]) -> None:
-        """Add turns and delete turns, all or none."""
-        with self._opened() as connection:
-            connection.executemany("DELETE FROM open_turns WHERE entry = ?", zip(ended))
-            connection.executemany(
-                "INSERT OR REPLACE INTO open_turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                map(astuple, begun),
-            )
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self._path, check_same_thread=False)
-            try:
-                for statement in (*_PRAGMAS, _SCHEMA):
-                    connection.execute(statement)
-            except sqlite3.Error:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection

@@ -12,7 +12,8 @@ from antiphon_runtime import Bus
 from antiphon_router import phrases
 from antiphon_router.answers import Answers
 from antiphon_router.hearing import Hearing
-from antiphon_router.journal import Journal, OpenTurn
+from antiphon_router.journal import Journal
+from antiphon_router.journal_file import OpenTurn
 from antiphon_router.speech import Speech
 
 OWN_ANSWERS_S = 1.0

@@ -136,6 +136,7 @@ class Dialogue:
         if comes_again or not self._answers.is_new(message.site_id, asked):
             self._journal.drop(message.id)
             return
+        await self._journal.noted(message.id)
         turn = Turn(message.id, message.site_id, asked.text.strip(), asked=asked, entry=message.id)
         await self._converse(turn)
 
@@ -169,6 +170,7 @@ class Dialogue:
             self._journal.drop(message.id)
             return
         turn.stage("stt", 0.0, turn.before_ms)
+        await self._journal.noted(message.id)
         if final.rejected is None and turn.transcript:
             await self._converse(turn)
             return
