@@ -17,7 +17,10 @@ from antiphon_contracts import (
 
 pytestmark = pytest.mark.unit
 
-HEARD_BY_WORKERS = "control/all control/{} health/+"
+SAID_BY_WORKERS = "dead/{}/+"
+HEARD_BY_WORKERS = (
+    "control/all control/{0} health/+ dead/all/+ dead/{0}/+ dead/all/+/retry dead/{0}/+/retry"
+)
 
 # Written out by hand, so that a topic's flow cannot change unseen: role, publishes, takes.
 TABLE = {
@@ -49,7 +52,8 @@ TABLE = {
         ),
         (
             "playback/+/status wake/event/+ stt/partial stt/final llm/stream llm/response "
-            "tools/result memory/results memory/done history/done tts/status say say/+ ask ask/+"
+            "tools/result memory/results memory/done history/done tts/status say say/+ ask ask/+ "
+            "answer/+"
         ),
     ),
     Role.MEMORY: (
@@ -60,9 +64,9 @@ TABLE = {
     Role.OPERATOR: (
         (
             "audio/+/utterance/+ capture/+/control memory/remember memory/forget memory/ingest "
-            "tts/say say say/+ ask ask/+ control/+"
+            "tts/say say say/+ ask ask/+ control/+ dead/+/+ dead/+/+/retry"
         ),
-        "audio/+/out/+ capture/+/status memory/done tts/status answer/+ health/+",
+        "audio/+/out/+ capture/+/status memory/done tts/status answer/+ health/+ dead/+/+",
     ),
     Role.CLIENT: (
         "audio/+/utterance/+ capture/+/control say say/+ ask ask/+",
@@ -75,6 +79,7 @@ TABLE = {
 def test_a_role_may_do_this_and_nothing_else(role: Role) -> None:
     publish, take = TABLE[role]
     if role in WORKERS:
+        publish = f"{publish} {SAID_BY_WORKERS.format('w-1')}"
         take = f"{take} {HEARD_BY_WORKERS.format('w-1')}"
     found = rights(role, worker="w-1", site="hall")
     assert sorted(found.publish) == sorted(publish.split())
@@ -87,8 +92,8 @@ def test_every_topic_is_published_and_taken_by_somebody() -> None:
     published = {name for each in everybody for name in each.publish}
     taken = {name for each in everybody for name in each.take}
     for topic in all_topics().values():
-        path = topic.at(site="s", worker="w", utterance="u") if topic.slots else topic.pattern
-        own = path.removesuffix("/u") + ("/+" if path.endswith("/u") else "")
+        names = {"site": "s", "worker": "w", "utterance": "{u}", "letter": "{l}"}
+        own = topic.pattern.format(**names).replace("{u}", "+").replace("{l}", "+")
         assert {topic.filter, own} & published, topic.pattern
         assert {topic.filter, own} & taken, topic.pattern
 

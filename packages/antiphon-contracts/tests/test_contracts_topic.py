@@ -147,7 +147,7 @@ def test_a_message_of_a_topic_has_its_type_and_a_fresh_id() -> None:
 def test_no_path_belongs_to_two_topics() -> None:
     topics = all_topics().values()
     for topic in topics:
-        path = topic.at(site="s", utterance="u", worker="w")
+        path = topic.at(site="s", utterance="u", worker="w", letter="l")
         assert [t.pattern for t in topics if t.match(path) is not None] == [topic.pattern]
 
 

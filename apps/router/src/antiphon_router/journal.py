@@ -1,6 +1,6 @@
 """The journal of open turns: what the router owes an answer for, also after a crash.
 
-No word that anybody said is in it. See ADR 0009.
+No word that anybody said is in it. See ADR 0010.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Dead letters: messages whose handler crashed, kept by the broker for whoever looks after them.
 
-See ADR 0010.
+See ADR 0011.
 """
 
 from __future__ import annotations
