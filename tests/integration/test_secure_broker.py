@@ -141,7 +141,7 @@ def instances() -> dict[str, tuple[RawTopic, dict[str, str]]]:
     for topic in all_topics().values():
         for site in SITES if "site" in topic.slots else ("",):
             for worker in (*ROLES, "all") if "worker" in topic.slots else ("",):
-                slots = {"site": site, "worker": worker, "utterance": "u1"}
+                slots = {"site": site, "worker": worker, "utterance": "u1", "letter": "l1"}
                 chosen = {name: slots[name] for name in topic.slots}
                 found[f"{BASE}/{topic.at(**chosen)}"] = (topic, chosen)
     return found
@@ -160,7 +160,7 @@ def may_publish(name: str, topic: RawTopic, slots: dict[str, str]) -> bool:
 def may_take(name: str, topic: RawTopic, slots: dict[str, str]) -> bool:
     role = ROLES[name]
     own_site = role is not Role.SATELLITE or slots.get("site", "") in {"", name.partition("-")[2]}
-    addressed = topic is not all_topics()["CONTROL"] or slots["worker"] in {name, "all"}
+    addressed = role not in WORKERS or not topic.addressed or slots["worker"] in {name, "all"}
     return role in topic.flow.receivers and own_site and addressed
 
 

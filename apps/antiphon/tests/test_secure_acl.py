@@ -29,12 +29,17 @@ topic write BASEaudio/hall/utterance/+
 topic write BASEplayback/hall/status
 topic write BASEcapture/hall/status
 topic write BASEhealth/satellite-hall
+topic write BASEdead/satellite-hall/+
 topic read BASEaudio/hall/out/+
 topic read BASEplayback/hall/control
 topic read BASEcapture/hall/control
 topic read BASEcontrol/all
 topic read BASEcontrol/satellite-hall
 topic read BASEhealth/+
+topic read BASEdead/all/+
+topic read BASEdead/satellite-hall/+
+topic read BASEdead/all/+/retry
+topic read BASEdead/satellite-hall/+/retry
 
 # client
 user phone
@@ -55,11 +60,16 @@ user tts-1
 topic write BASEaudio/+/out/+
 topic write BASEtts/status
 topic write BASEhealth/tts-1
+topic write BASEdead/tts-1/+
 topic read BASEtts/say
 topic read BASEtts/cancel
 topic read BASEcontrol/all
 topic read BASEcontrol/tts-1
 topic read BASEhealth/+
+topic read BASEdead/all/+
+topic read BASEdead/tts-1/+
+topic read BASEdead/all/+/retry
+topic read BASEdead/tts-1/+/retry
 """
 
 
