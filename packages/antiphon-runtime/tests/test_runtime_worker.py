@@ -264,6 +264,31 @@ async def test_sigterm_breaks_off_a_start_that_takes_long(aviary: Aviary) -> Non
     assert exit_code == 0
 
 
+async def test_the_ready_file_is_touched_only_while_it_serves(aviary: Aviary) -> None:
+    file = aviary.folder / "ready"
+    async with watching(aviary.port, aviary.base) as watcher:
+        parrot = await aviary.start(PARROT_LOAD_S="1.2", READY_FILE=str(file))
+        await watcher.until(lambda: watcher.states == ["starting"] and len(watcher.health) > 1)
+        assert not file.exists()
+        await watcher.until_state("ready")
+        beats = len(watcher.health)
+        await watcher.until(lambda: len(watcher.health) >= beats + 2)
+        first = file.stat().st_mtime
+        await watcher.until(lambda: len(watcher.health) >= beats + 4)
+        assert file.stat().st_mtime > first
+        parrot.send_signal(signal.SIGTERM)
+        assert (await end(parrot))[0] == 0
+
+
+async def test_a_ready_file_that_cannot_be_written_is_a_note_and_no_end(aviary: Aviary) -> None:
+    file = aviary.folder / "no-such-folder" / "ready"
+    async with watching(aviary.port, aviary.base) as watcher:
+        await aviary.start(READY_FILE=str(file))
+        await watcher.until_state("degraded")
+        assert watcher.health[-1].notes == (f"{file} cannot be written: No such file or directory",)
+        assert await watcher.phrase() == "hello"
+
+
 async def test_sigusr1_tells_where_each_task_waits(aviary: Aviary) -> None:
     async with watching(aviary.port, aviary.base) as watcher:
         parrot = await aviary.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Literal
 
 from antiphon_contracts import HEALTH, Health, __version__, encode
@@ -30,13 +31,30 @@ class HealthReporter:
     """Publishes the health of one worker.
 
     A worker with notes is `degraded` instead of `ready`: it works with less, and they say why.
+
+    Args:
+        bus: where it is published.
+        worker: the worker's id.
+        kind: the worker's kind.
+        monitor: how late the loop runs.
+        ready_file: touched with each beat while the worker is connected and serves, for a
+            supervisor that looks at its age.
     """
 
-    def __init__(self, bus: Bus, worker: str, kind: str, monitor: LoopMonitor) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        worker: str,
+        kind: str,
+        monitor: LoopMonitor,
+        *,
+        ready_file: Path | None = None,
+    ) -> None:
         self._bus = bus
         self._worker = worker
         self._kind = kind
         self._monitor = monitor
+        self._ready_file = ready_file
         self._begun = time.monotonic()
         self._state: State = "starting"
         self._notes: dict[str, str] = {}
@@ -107,11 +125,22 @@ class HealthReporter:
     async def beat(self) -> None:
         """Publish once a second and at every change, for ever."""
         while True:
+            self._changed.clear()
             if self._bus.connected:
                 self.publish()
-            self._changed.clear()
+                await self._touch()
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def _touch(self) -> None:
+        if self._ready_file is None or self._state != "ready":
+            return
+        try:
+            await asyncio.to_thread(self._ready_file.touch)
+        except OSError as error:
+            if "ready_file" not in self._notes:
+                reason = error.strerror
+                self.note("ready_file", f"{self._ready_file} cannot be written: {reason}")

@@ -160,6 +160,10 @@ class RuntimeSettings(Settings):
         default_factory=lambda: user_data_path("antiphon"),
         description="Where memory and history are kept.",
     )
+    ready_file: Path | None = Field(
+        default=None,
+        description="File that the worker touches once a second while it is connected and serves.",
+    )
     session_expiry_s: int = Field(
         default=300, ge=0, description="How long the broker keeps messages for an absent worker."
     )

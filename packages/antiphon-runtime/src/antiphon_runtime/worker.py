@@ -157,7 +157,7 @@ async def _main(
     )
     bus = Bus(transport, source=worker_id, base=runtime.base, group=runtime.group)
     monitor = LoopMonitor()
-    health = HealthReporter(bus, worker_id, kind, monitor)
+    health = HealthReporter(bus, worker_id, kind, monitor, ready_file=runtime.ready_file)
     obey = partial(_on_control, worker_id, runtime, orders)
     bus.install(listen(CONTROL.narrowed(worker=name), obey) for name in ("all", worker_id))
     bus.install(DeadLetters(bus).handlers)
