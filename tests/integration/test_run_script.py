@@ -37,7 +37,9 @@ case "$*" in
     cp "$0" "$3/bin/python" ;;
 "-m pip "*)
     echo "pip ${{*#*--no-input }}" >>"$machine/log"
-    for tool in antiphon lint-imports; do
+    tools='antiphon lint-imports'
+    case "$*" in *cyclonedx*) tools=cyclonedx-py ;; esac
+    for tool in $tools; do
         printf '#!/bin/sh\necho %s "$@" >>"%s"\ntest ! -e "%s-$1"\n' \
             "$tool" "$machine/log" "$machine/fail-$tool" >"${{0%/*}}/$tool"
         chmod +x "${{0%/*}}/$tool"
@@ -450,6 +452,32 @@ def test_check_types_each_conftest_by_itself(machine: Machine) -> None:
         (machine.project / "packages" / package / "conftest.py").touch()
     machine.run("check")
     assert sum("conftest.py" in line for line in machine.log if "mypy ./packages" in line) == 2
+
+
+def test_the_bill_of_materials_is_made_of_the_lock_by_a_tool_that_comes_once(
+    machine: Machine,
+) -> None:
+    made = f"--pyproject {machine.project}/pyproject.toml -o bill.json"
+    line = (
+        "cyclonedx-py requirements --output-format JSON --output-reproducible "
+        f"{made} {machine.project}/requirements.lock"
+    )
+    assert machine.run("sbom", "-o", "bill.json").returncode == 0
+    assert machine.log[-2:] == ["pip --quiet cyclonedx-bom>=7,<8", line]
+    machine.clear_log()
+    machine.pip_does("exit 1")
+    assert machine.run("sbom", "-o", "bill.json").returncode == 0
+    assert machine.log == [line]
+
+
+def test_a_bill_of_materials_without_its_tool_is_refused(machine: Machine) -> None:
+    machine.run()
+    # What pip wrote before it failed is the stand-in's affair.
+    machine.pip_does(f"rm '{machine.venv}/bin/cyclonedx-py'; exit 1")
+    done = machine.run("sbom")
+    assert done.returncode == 1
+    assert "go online once" in done.stderr.splitlines()[-1]
+    assert "cyclonedx-py" not in "".join(machine.log)
 
 
 # --------------------------------------------------------------- integration
