@@ -67,6 +67,7 @@ COMMANDS = (
     ("transcribe",),
     ("status",),
     ("doctor",),
+    ("install-service",),
     ("version",),
     ("dead",),
     ("dead", "list"),

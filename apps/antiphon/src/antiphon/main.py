@@ -58,6 +58,10 @@ Satellite = Annotated[
 Secure = Annotated[
     bool, typer.Option("--secure", help="Open to the network, as `antiphon secure` set it up.")
 ]
+OwnManager = Annotated[
+    bool, typer.Option("--user", help="For your own service manager: needs no root.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the unit and write nothing.")]
 Site = Annotated[str, typer.Option("--site", help="The site to speak to.")]
 
 
@@ -257,6 +261,20 @@ def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  
     medicine.show(findings, json=json)
     if any(finding.verdict == "wrong" for finding in findings):
         raise SystemExit(EXIT_WRONG)
+
+
+@app.command("install-service")
+def install_service(
+    user: OwnManager = False,  # noqa: FBT002  (a flag of the command line)
+    dry_run: DryRun = False,  # noqa: FBT002  (a flag of the command line)
+) -> None:
+    """Write a systemd unit that keeps Antiphon running.
+
+    It prints the two commands that put the unit into service.
+    """
+    from antiphon import systemd_unit
+
+    systemd_unit.install(user=user, dry_run=dry_run)
 
 
 @models_app.command("list")
