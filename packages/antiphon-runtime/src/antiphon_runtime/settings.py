@@ -23,6 +23,11 @@ from pydantic_settings import (
 
 S = TypeVar("S", bound="Settings")
 
+# Nothing leaves the house: onnxruntime (1.29 and newer) and huggingface_hub report home by default.
+# Both read this when they are imported, which no worker does before its settings.
+for _name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+    os.environ.setdefault(_name, "1")
+
 
 def config_path() -> Path | None:
     """Return the `antiphon.toml` in force: $ANTIPHON_CONFIG, ./, or the user's config folder.
