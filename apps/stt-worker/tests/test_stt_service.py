@@ -353,4 +353,5 @@ async def test_an_engine_that_cannot_be_loaded_stops_the_worker_with_its_sentenc
 async def test_streams_and_control_are_not_for_this_worker() -> None:
     async with House() as house:
         bus = await move_in(house, Engine())
-        assert list(bus.queue_depths) == [AUDIO_UTTERANCE.pattern]
+        handled = [path for path in bus.queue_depths if not path.startswith("dead/")]
+        assert handled == [AUDIO_UTTERANCE.pattern]

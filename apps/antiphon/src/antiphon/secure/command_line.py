@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 secure_app = typer.Typer(
-    help="Open the house to your network: TLS, and a user for every part.",
+    help="Open the house to your network, safely.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
