@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 secure_app = typer.Typer(
-    help="Open the house to your network, safely.",
+    help="Open the house to your network: TLS, and users.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
