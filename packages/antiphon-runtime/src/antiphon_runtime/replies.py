@@ -25,8 +25,8 @@ P = TypeVar("P", bound=Payload)
 
 RESEND_AFTER_S = 1.0
 RESEND_AT_MOST_EVERY_S = 2.0
-# A lost reply is asked for again within 2.4 s, and must still be here, or the request is carried out
-# twice: this many are several times what a worker can answer in that time.
+# A lost reply is asked for again within 2.4 s and must still be here, or the request is carried
+# out twice: these are several times what a worker can answer in that time.
 STORED_REPLIES = 8192
 STORED_REPLY_BYTES = 8 * 1024 * 1024
 
