@@ -3,9 +3,11 @@
 import asyncio
 import json
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 
+import orjson
 import pytest
 import structlog
 from antiphon_contracts import (
@@ -221,3 +223,17 @@ def test_every_error_of_the_house_is_of_one_tree() -> None:
         return Counter([kind.__name__]) + sum(map(below, kind.__subclasses__()), Counter())
 
     assert {"BusError", "LostError", "OtherVersionError"} <= set(below(AntiphonError))
+
+
+def test_a_stored_reply_takes_little_more_than_its_bytes() -> None:
+    store = ReplyStore()
+    payloads = [orjson.dumps({"number": number, "text": "x" * 200}) for number in range(500)]
+    tracemalloc.start()
+    try:
+        for number, payload in enumerate(payloads):
+            # As the bus does: encoded, stored, and held by nobody else.
+            store.finish(str(number), orjson.dumps(orjson.loads(payload)))
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown / 500 < 1_000

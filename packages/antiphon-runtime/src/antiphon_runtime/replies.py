@@ -176,7 +176,8 @@ class ReplyStore:
     def finish(self, message_id: str, payload: bytes) -> None:
         """Keep the reply for repeated requests."""
         self._running.discard(message_id)
-        self._answers[message_id] = payload
+        # A copy: what orjson returns keeps the 4 KB of the buffer it was written in.
+        self._answers[message_id] = bytes(memoryview(payload))
         self._bytes += len(payload)
         while len(self._answers) > STORED_REPLIES or self._bytes > STORED_REPLY_BYTES:
             _, oldest = self._answers.popitem(last=False)
