@@ -24,52 +24,65 @@ EXPECTED = """\
 
 # satellite
 user satellite-hall
-topic write BASEaudio/hall/in
-topic write BASEaudio/hall/utterance/+
-topic write BASEplayback/hall/status
-topic write BASEcapture/hall/status
-topic write BASEhealth/satellite-hall
 topic write BASEdead/satellite-hall/+
-topic read BASEaudio/hall/out/+
-topic read BASEplayback/hall/control
-topic read BASEcapture/hall/control
+topic write BASEdialogue/hall/control
+topic write BASEhealth/satellite-hall
+topic write BASEaudio/hall/in
+topic write BASEaudio/hall/level
+topic write BASEaudio/hall/utterance/+
+topic write BASEcapture/hall/status
+topic write BASEplayback/hall/status
+topic write BASEsite/hall/status
 topic read BASEcontrol/all
 topic read BASEcontrol/satellite-hall
-topic read BASEhealth/+
 topic read BASEdead/all/+
 topic read BASEdead/satellite-hall/+
 topic read BASEdead/all/+/retry
 topic read BASEdead/satellite-hall/+/retry
+topic read BASEdialogue/hall/state
+topic read BASEhealth/+
+topic read BASEaudio/hall/out/+
+topic read BASEcapture/hall/control
+topic read BASEplayback/hall/control
+topic read BASEwake/event/hall
 
 # client
 user phone
-topic write BASEaudio/+/utterance/+
-topic write BASEcapture/+/control
-topic write BASEsay
-topic write BASEsay/+
+topic write BASEannounce
 topic write BASEask
 topic write BASEask/+
+topic write BASEdialogue/+/control
+topic write BASEsay
+topic write BASEsay/+
+topic write BASEaudio/+/utterance/+
+topic write BASEcapture/+/control
+topic read BASEannounced
+topic read BASEanswer/+
+topic read BASEdialogue/+/state
+topic read BASEhealth/+
+topic read BASEaudio/+/level
 topic read BASEaudio/+/out/+
 topic read BASEcapture/+/status
+topic read BASEplayback/+/status
+topic read BASEsite/+/status
 topic read BASEtts/status
-topic read BASEanswer/+
-topic read BASEhealth/+
+topic read BASEwake/event/+
 
 # tts
 user tts-1
+topic write BASEdead/tts-1/+
+topic write BASEhealth/tts-1
 topic write BASEaudio/+/out/+
 topic write BASEtts/status
-topic write BASEhealth/tts-1
-topic write BASEdead/tts-1/+
-topic read BASEtts/say
-topic read BASEtts/cancel
 topic read BASEcontrol/all
 topic read BASEcontrol/tts-1
-topic read BASEhealth/+
 topic read BASEdead/all/+
 topic read BASEdead/tts-1/+
 topic read BASEdead/all/+/retry
 topic read BASEdead/tts-1/+/retry
+topic read BASEhealth/+
+topic read BASEtts/cancel
+topic read BASEtts/say
 """
 
 

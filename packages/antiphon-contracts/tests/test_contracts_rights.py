@@ -25,13 +25,19 @@ HEARD_BY_WORKERS = (
 # Written out by hand, so that a topic's flow cannot change unseen: role, publishes, takes.
 TABLE = {
     Role.SATELLITE: (
-        "audio/hall/in audio/hall/utterance/+ playback/hall/status capture/hall/status health/w-1",
-        "audio/hall/out/+ playback/hall/control capture/hall/control",
+        (
+            "audio/hall/in audio/hall/level site/hall/status audio/hall/utterance/+ "
+            "playback/hall/status capture/hall/status dialogue/hall/control health/w-1"
+        ),
+        (
+            "audio/hall/out/+ playback/hall/control capture/hall/control wake/event/hall "
+            "dialogue/hall/state"
+        ),
     ),
-    Role.WAKE: ("wake/event/+ health/w-1", "audio/+/in"),
+    Role.WAKE: ("wake/event/+ health/w-1", "audio/+/in site/+/status wake/+/control"),
     Role.STT: (
         "stt/partial stt/final health/w-1",
-        "audio/+/in audio/+/utterance/+ playback/+/status wake/event/+ stt/control",
+        "audio/+/in audio/+/utterance/+ site/+/status stt/control",
     ),
     Role.LLM: (
         "llm/stream llm/response tools/call memory/query history/query health/w-1",
@@ -40,20 +46,20 @@ TABLE = {
     Role.TOOLS: (
         (
             "tools/result tools/registry memory/query memory/remember memory/forget memory/ingest "
-            "health/w-1"
+            "announce user/ask health/w-1"
         ),
-        "tools/call memory/results memory/done",
+        "tools/call memory/results memory/done announced user/answer",
     ),
     Role.ROUTER: (
         (
-            "playback/+/control stt/control llm/request llm/cancel tools/call memory/query "
-            "memory/remember memory/forget memory/ingest history/append tts/say tts/cancel "
-            "answer/+ health/w-1"
+            "playback/+/control stt/control wake/+/control llm/request llm/cancel tools/call "
+            "memory/query memory/remember memory/forget memory/ingest history/append tts/say "
+            "tts/cancel dialogue/+/state announced user/answer answer/+ health/w-1"
         ),
         (
-            "playback/+/status wake/event/+ stt/partial stt/final llm/stream llm/response "
-            "tools/result memory/results memory/done history/done tts/status say say/+ ask ask/+ "
-            "answer/+"
+            "playback/+/status site/+/status wake/event/+ stt/partial stt/final llm/stream "
+            "llm/response tools/result memory/results memory/done history/done tts/status "
+            "dialogue/+/control announce user/ask say say/+ ask ask/+ answer/+"
         ),
     ),
     Role.MEMORY: (
@@ -63,14 +69,23 @@ TABLE = {
     Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/cancel"),
     Role.OPERATOR: (
         (
-            "audio/+/utterance/+ capture/+/control memory/remember memory/forget memory/ingest "
-            "tts/say say say/+ ask ask/+ control/+ dead/+/+ dead/+/+/retry"
+            "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "
+            "capture/+/control wake/+/control memory/remember memory/forget memory/ingest tts/say "
+            "dialogue/+/control announce user/ask say say/+ ask ask/+ control/+ dead/+/+ "
+            "dead/+/+/retry"
         ),
-        "audio/+/out/+ capture/+/status memory/done tts/status answer/+ health/+ dead/+/+",
+        (
+            "audio/+/in audio/+/level site/+/status audio/+/out/+ playback/+/control "
+            "playback/+/status capture/+/status wake/event/+ stt/partial stt/final memory/done "
+            "tts/status dialogue/+/state announced user/answer answer/+ health/+ dead/+/+"
+        ),
     ),
     Role.CLIENT: (
-        "audio/+/utterance/+ capture/+/control say say/+ ask ask/+",
-        "audio/+/out/+ capture/+/status tts/status answer/+ health/+",
+        "audio/+/utterance/+ capture/+/control dialogue/+/control announce say say/+ ask ask/+",
+        (
+            "audio/+/level site/+/status audio/+/out/+ playback/+/status capture/+/status "
+            "wake/event/+ tts/status dialogue/+/state announced answer/+ health/+"
+        ),
     ),
 }
 

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from antiphon_contracts.envelope import Payload
+from antiphon_contracts.payloads.dialogue import (
+    Announce,
+    Announced,
+    AnnouncedAt,
+    AskUser,
+    DialogueControl,
+    DialogueState,
+    UserAnswer,
+)
 from antiphon_contracts.payloads.house import (
     Control,
     DeadLetter,
@@ -40,16 +49,19 @@ from antiphon_contracts.payloads.memory import (
     MemoryResults,
 )
 from antiphon_contracts.payloads.speech import (
+    AudioLevel,
     CaptureControl,
     CaptureStatus,
     PlaybackControl,
     PlaybackStatus,
+    SiteStatus,
     SttControl,
     SttFinal,
     SttPartial,
     TtsCancel,
     TtsSay,
     TtsStatus,
+    WakeControl,
     WakeEvent,
 )
 from antiphon_contracts.topics import AUDIO_UTTERANCE
@@ -60,10 +72,59 @@ _MEMORY = "019b76da-a800-7000-8000-000000000006"
 _REQUEST = "019b76da-a800-7000-8000-000000000007"
 _TS = 1767225540.5
 
+_STREAM = "019b76da"
+
+_DIALOGUE: tuple[Payload, ...] = (
+    DialogueState(state="listening", reason="wake", turn_id=_UTTERANCE),
+    DialogueControl(action="pause"),
+    Announce(text="Dinner is ready.", sites=("kitchen", "study"), priority=20, voice="ryan"),
+    Announced(
+        sites=(
+            AnnouncedAt(site="kitchen", state="heard", detail="It was heard."),
+            AnnouncedAt(site="study", state="failed", detail="My voice is offline right now."),
+        )
+    ),
+    AskUser(text="Shall I lock the door?", listen_s=6.0, voice="ryan"),
+    UserAnswer(
+        outcome="failed",
+        text="Yes, please.",
+        confidence=0.88,
+        detail="My ears are offline right now.",
+    ),
+)
+
 _LISTENING: tuple[Payload, ...] = (
-    WakeEvent(phrase="okay_nabu", score=0.97, offset_ms=48_120),
-    SttControl(action="listen", reason="wake", window_s=8.0),
-    SttPartial(utterance_id=_UTTERANCE, text="what colour is", stable_chars=11),
+    SiteStatus(streaming=True, stream=_STREAM, muted=True, echo_cancelled=True),
+    AudioLevel(rms_dbfs=-41.5, peak_dbfs=-22.0, bands_dbfs=(-60.1, -48.0, -44.2, -52.7, -58.3)),
+    WakeControl(enabled=False, phrases=("okay_nabu", "hey_jarvis"), threshold=0.8),
+    WakeEvent(
+        phrase="okay_nabu",
+        score=0.97,
+        stream=_STREAM,
+        begin_ms=47_400,
+        offset_ms=48_120,
+        detected_ms=48_240,
+        level_dbfs=-26.4,
+    ),
+    SttControl(
+        action="listen",
+        utterance_id=_UTTERANCE,
+        reason="wake",
+        stream=_STREAM,
+        start_ms=48_120,
+        phrase_begin_ms=47_400,
+        phrase="okay_nabu",
+        window_s=6.0,
+    ),
+    SttPartial(
+        utterance_id=_UTTERANCE,
+        seq=2,
+        text="Was für ein",
+        stable_chars=7,
+        candidate=True,
+        language="de",
+        confidence=0.71,
+    ),
     SttFinal(
         utterance_id=_UTTERANCE,
         text="Was für ein Wetter?",
@@ -75,6 +136,12 @@ _LISTENING: tuple[Payload, ...] = (
         transcribe_ms=212.0,
         rejected="too_short",
         detail="There was too little speech in the recording.",
+        reason="wake",
+        stream=_STREAM,
+        start_ms=48_200,
+        end_ms=49_830,
+        endpoint_ms=352.0,
+        final_ms=8.5,
     ),
     CaptureControl(action="start", utterance_id=_UTTERANCE, max_s=15.0),
     CaptureStatus(
@@ -93,6 +160,7 @@ _THINKING: tuple[Payload, ...] = (
         tools=False,
         system="You are brief.",
         params=LlmParams(temperature=0.2, max_tokens=80),
+        tentative=True,
     ),
     LlmStream(seq=3, delta=" is red"),
     LlmResponse(
@@ -245,4 +313,11 @@ _HOUSE: tuple[Payload, ...] = (
     Refusal(code="busy", detail="memory has too much to do"),
 )
 
-EXAMPLES: tuple[Payload, ...] = (*_LISTENING, *_THINKING, *_REMEMBERING, *_SPEAKING, *_HOUSE)
+EXAMPLES: tuple[Payload, ...] = (
+    *_LISTENING,
+    *_THINKING,
+    *_REMEMBERING,
+    *_SPEAKING,
+    *_DIALOGUE,
+    *_HOUSE,
+)

@@ -33,6 +33,8 @@ class LlmRequest(Payload):
         tools: whether tools may be called.
         system: system prompt instead of the profile's.
         params: sampling parameters.
+        tentative: the person may not have finished: nothing with an effect may be done. A model
+            that wants to call a tool ends with the finish reason `needs_tools` instead.
     """
 
     text: str = Field(min_length=1, max_length=100_000)
@@ -41,6 +43,7 @@ class LlmRequest(Payload):
     tools: bool = True
     system: str | None = None
     params: LlmParams = LlmParams()
+    tentative: bool = False
 
 
 class LlmStream(Payload):
@@ -78,7 +81,8 @@ class LlmResponse(Payload):
 
     Attributes:
         reply: the text; what was made before an error or a cancel is in it too.
-        finish_reason: `error` carries `error`; `length` was cut by max_tokens.
+        finish_reason: `error` carries `error`; `length` was cut by max_tokens; `needs_tools` is
+            the end of a tentative request for which a tool would have to be called.
         sources: ids of the memories that were in the prompt.
         tools_used: names of the tools that were called.
         usage: tokens and times.
@@ -86,7 +90,7 @@ class LlmResponse(Payload):
     """
 
     reply: str
-    finish_reason: Literal["stop", "length", "cancelled", "error"]
+    finish_reason: Literal["stop", "length", "cancelled", "error", "needs_tools"]
     sources: Several[str] = ()
     tools_used: Several[str] = ()
     usage: Usage = Usage()

@@ -6,10 +6,27 @@ from typing import Literal
 
 from pydantic import Field
 
-from antiphon_contracts.envelope import Payload
+from antiphon_contracts.envelope import Payload, Several
 from antiphon_contracts.level import Level
 
-Rejection = Literal["silence", "noise", "too_short", "too_long", "undecodable", "engine", "busy"]
+Rejection = Literal[
+    "silence",
+    "noise",
+    "too_short",
+    "too_long",
+    "undecodable",
+    "engine",
+    "busy",
+    "no_speech",
+    "unlikely",
+    "cancelled",
+    "lost",
+]
+"""Why an utterance has no transcript.
+
+`no_speech`: the listening window passed without a word. `unlikely`: the engine does not believe its
+own words. `cancelled`: the window was closed by order. `lost`: the microphone's stream broke off.
+"""
 
 
 class WakeEvent(Payload):
@@ -18,26 +35,65 @@ class WakeEvent(Payload):
     Attributes:
         phrase: the wake phrase, e.g. `okay_nabu`.
         score: the model's confidence, 0 to 1.
-        offset_ms: where the phrase ends, in ms of this site's audio stream.
+        stream: the microphone stream (see `audio/<site>/in`); empty if its frames name none.
+        begin_ms: where the phrase probably begins, in ms of that stream.
+        offset_ms: where the phrase probably ends, in ms of that stream.
+        detected_ms: up to where the stream was heard when the model was sure, in ms of it.
+        level_dbfs: loudness of the phrase, for arbitration between sites; None if not measured.
     """
 
-    phrase: str
+    phrase: str = Field(max_length=128)
     score: float = Field(ge=0, le=1)
+    stream: str = Field(default="", max_length=64)
+    begin_ms: int = Field(default=0, ge=0)
     offset_ms: int = Field(ge=0)
+    detected_ms: int = Field(default=0, ge=0)
+    level_dbfs: float | None = None
+
+
+class WakeControl(Payload):
+    """Tells the wake worker what to listen for at a site, until it is told otherwise.
+
+    Attributes:
+        enabled: whether to listen at all; None leaves it as it is.
+        phrases: the wake phrases; none leaves them as they are.
+        threshold: score from which a phrase counts, 0 to 1; None leaves it as it is.
+    """
+
+    enabled: bool | None = None
+    phrases: Several[str] = ()
+    threshold: float | None = Field(default=None, gt=0, le=1)
 
 
 class SttControl(Payload):
-    """Tells the STT worker what to do with a site's audio stream.
+    """Tells the STT worker what to do with a site's microphone stream.
+
+    `listen` opens a window: one utterance is awaited, and exactly one `stt/final` with its id is
+    the answer, whatever happens. At most one window is open at a site; a second `listen` closes the
+    first as `cancelled`. The same order again is ignored.
 
     Attributes:
-        action: open a listening window, close it, or gate the stream.
-        reason: why, e.g. `wake`, `follow_up`, `playback`.
-        window_s: how long the action holds, in seconds; None is until told otherwise.
+        action: open a window, close it, or turn a deaf ear to the site.
+        utterance_id: id of the awaited utterance, and so of its turn; with `listen`. With `stop`,
+            the window to close; empty closes whichever is open.
+        reason: why the window is open.
+        stream: the microphone stream that `start_ms` counts in; empty is whichever runs.
+        start_ms: where to begin to listen; may lie up to some seconds back. None is now.
+        phrase_begin_ms: where a wake phrase that is not to be transcribed begins; None if there is
+            none.
+        phrase: the wake phrase, which does not belong into the transcript; empty if there is none.
+        window_s: with `listen`, how long speech may take to begin: `no_speech` after that; None
+            waits for ever. With `gate`, how long to be deaf at the longest; 0 ends it.
     """
 
     action: Literal["listen", "stop", "gate"]
-    reason: str = ""
-    window_s: float | None = Field(default=None, ge=0)
+    utterance_id: str = Field(default="", max_length=128)
+    reason: Literal["", "wake", "follow_up", "question", "barge_in", "open", "playback"] = ""
+    stream: str = Field(default="", max_length=64)
+    start_ms: int | None = Field(default=None, ge=0)
+    phrase_begin_ms: int | None = Field(default=None, ge=0)
+    phrase: str = Field(default="", max_length=128)
+    window_s: float | None = Field(default=None, ge=0, le=3_600)
 
 
 class SttPartial(Payload):
@@ -45,13 +101,22 @@ class SttPartial(Payload):
 
     Attributes:
         utterance_id: the utterance.
-        text: the text so far.
+        seq: place of the partial, from 0; QoS 0 may lose some.
+        text: the text so far; empty says that speech has begun.
         stable_chars: length of the prefix that will not change any more.
+        candidate: whether the person has fallen silent, and this will be the final unless they go
+            on. A later partial of the utterance withdraws it.
+        language: ISO 639-1 code.
+        confidence: as in `stt/final`; 0 if not known.
     """
 
     utterance_id: str
-    text: str
+    seq: int = Field(default=0, ge=0)
+    text: str = ""
     stable_chars: int = Field(default=0, ge=0)
+    candidate: bool = False
+    language: str = "en"
+    confidence: float = Field(default=0.0, ge=0, le=1)
 
 
 class SttFinal(Payload):
@@ -68,6 +133,13 @@ class SttFinal(Payload):
         transcribe_ms: time spent in the engine.
         rejected: why there is no transcript; None if there is one.
         detail: one sentence for people about the rejection.
+        reason: of a live utterance, why its window was open; empty for a recording.
+        stream: of a live utterance, the microphone stream.
+        start_ms: of a live utterance, where its speech begins in the stream.
+        end_ms: of a live utterance, where its speech ends in the stream.
+        endpoint_ms: of a live utterance, sound heard between the end of speech and the decision
+            that it was the end.
+        final_ms: of a live utterance, from that decision to this final.
     """
 
     utterance_id: str
@@ -80,6 +152,12 @@ class SttFinal(Payload):
     transcribe_ms: float = Field(default=0.0, ge=0)
     rejected: Rejection | None = None
     detail: str = ""
+    reason: str = ""
+    stream: str = ""
+    start_ms: int = Field(default=0, ge=0)
+    end_ms: int = Field(default=0, ge=0)
+    endpoint_ms: float = Field(default=0.0, ge=0)
+    final_ms: float = Field(default=0.0, ge=0)
 
 
 class TtsSay(Payload):
@@ -197,3 +275,34 @@ class CaptureStatus(Payload):
     state: Literal["started", "sent", "discarded", "failed"]
     audio_ms: int = Field(default=0, ge=0)
     detail: str = ""
+
+
+class SiteStatus(Payload):
+    """What a satellite's microphone is for (retained).
+
+    Attributes:
+        streaming: whether its frames come on `audio/<site>/in`.
+        stream: the stream's name while it does.
+        muted: whether the microphone is muted.
+        echo_cancelled: whether the assistant's own voice is taken out of the stream, so that people
+            may speak while it speaks.
+    """
+
+    streaming: bool
+    stream: str = ""
+    muted: bool = False
+    echo_cancelled: bool = False
+
+
+class AudioLevel(Payload):
+    """How loud a microphone hears, some times a second.
+
+    Attributes:
+        rms_dbfs: root mean square, -120 to 0.
+        peak_dbfs: the loudest sample.
+        bands_dbfs: level of each octave from 125 Hz to 8 kHz, low to high; may be empty.
+    """
+
+    rms_dbfs: float
+    peak_dbfs: float
+    bands_dbfs: Several[float] = ()
