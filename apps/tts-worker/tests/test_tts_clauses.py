@@ -1,5 +1,7 @@
+import re
+
 import pytest
-from antiphon_tts.clauses import cut
+from antiphon_tts.clauses import cut, cut_first
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +44,33 @@ def test_loses_nothing_but_blanks_and_keeps_to_the_limit(text: str, limit: int) 
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert all(piece.strip() for piece in pieces)
     assert all(len(piece) <= limit for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("It is ten.", "It is ten."),
+        (
+            "The weather tomorrow is sunny, with a light wind from the west in the afternoon.",
+            "The weather tomorrow is sunny,",
+        ),
+        (
+            "The tallest mountain of the whole wide world is Mount Everest on the border.",
+            "The tallest mountain,",
+        ),
+        (
+            "Supercalifragilistic expialidocious antidisestablishmentarianism reigns supreme here.",
+            "Supercalifragilistic,",
+        ),
+        ("a" * 300, "a" * 300),
+    ],
+)
+def test_the_first_piece_of_an_answer_is_soon_spoken(text: str, first: str) -> None:
+    found, rest = cut_first(text)
+    assert found == first
+    assert re.findall(r"\w+", f"{found} {rest}") == re.findall(r"\w+", text)
+
+
+def test_no_decimal_or_time_is_cut() -> None:
+    text = "Your total comes to about 1,250.75 today, which is at 10:30 more than it was before."
+    assert cut_first(text)[0] == "Your total comes to about 1,250.75 today,"

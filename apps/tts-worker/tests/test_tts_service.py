@@ -2,6 +2,8 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,13 @@ from antiphon_contracts import (
     TtsSay,
     TtsStatus,
 )
-from antiphon_runtime import Bus, RuntimeSettings, Wiring, Worker
+from antiphon_runtime import Bus, ModelThread, RuntimeSettings, Wiring, Worker
 from antiphon_runtime.testing import House
 from antiphon_runtime.testing.house import Heard
-from antiphon_tts.service import Synthesizer
+from antiphon_tts.phrase_cache import PhraseCache
 from antiphon_tts.settings import TtsSettings
+from antiphon_tts.utterance import Clause
+from antiphon_tts.voice import Synthesizer, Voice
 from antiphon_tts.wiring import build
 
 pytestmark = pytest.mark.unit
@@ -40,6 +44,7 @@ class Scripted:
 
     name = "scripted"
     rate_hz = RATE_HZ
+    language = ""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str | None, float]] = []
@@ -65,8 +70,8 @@ class Scripted:
             elif word == "long":
                 yield tone(1, 200)
             else:
-                self.spoken.append(int(word))
-                yield tone(int(word))
+                self.spoken.append(int(word.strip(",")))
+                yield tone(int(word.strip(",")))
 
 
 class Hanging:
@@ -74,6 +79,7 @@ class Hanging:
 
     name = "hanging"
     rate_hz = RATE_HZ
+    language = ""
 
     async def load(self) -> None:
         return
@@ -224,7 +230,7 @@ async def test_voice_and_speed_reach_the_engine_and_long_text_is_cut() -> None:
     async with room(engine) as it:
         it.say(0, " ".join(["11111"] * 40), last=True, voice="anna", speed=1.5)
         await it.end()
-        assert [(voice, speed) for _, voice, speed in engine.calls] == [("anna", 1.5)] * 2
+        assert [(voice, speed) for _, voice, speed in engine.calls] == [("anna", 1.5)] * 3
         assert all(len(text) <= 200 for text, _, _ in engine.calls)
         assert it.values() == [11111] * 40 + [-1]
 
@@ -542,3 +548,37 @@ def test_ports_fit() -> None:
     engines: list[Synthesizer] = [Scripted(), Hanging()]
     loads: list[Awaitable[None] | None] = [engines[0].load()]
     assert loads == [None]
+
+
+async def test_what_is_said_often_is_made_once(tmp_path: Path) -> None:
+    engine = Scripted()
+    clause = Clause(0, "1 2", last=True)
+    with ModelThread("test") as thread:
+        voice = Voice(engine, thread, cache=PhraseCache(tmp_path, 1_000_000))
+        said = [[piece async for piece in voice.speak(clause)] for _ in range(4)]
+        assert [len(call) for call in engine.calls] == [3, 3]
+        assert [sum(len(piece) for piece in pieces) for pieces in said] == [2 * len(tone(1))] * 4
+        async for _ in voice.speak(replace(clause, speed=1.5)):
+            pass
+    assert len(engine.calls) == 3
+
+
+async def test_an_answer_begins_with_a_short_piece_and_figures_are_written_out() -> None:
+    engine = Scripted()
+    engine.language = "en"
+    spoken: list[str] = []
+
+    def synthesize(text: str, *, voice: str | None, speed: float) -> Iterator[Pcm]:
+        spoken.append(text)
+        yield tone(1)
+
+    engine.synthesize = synthesize  # type: ignore[method-assign]
+    text = "It was 20°C at noon, and the wind blew from the north for most of the long day."
+    with ModelThread("test") as thread:
+        voice = Voice(engine, thread)
+        for seq in (0, 1):
+            async for _ in voice.speak(Clause(seq, text)):
+                pass
+    first = "It was 20 degrees Celsius at noon,"
+    rest = "and the wind blew from the north for most of the long day."
+    assert spoken == [first, rest, f"{first} {rest}"]

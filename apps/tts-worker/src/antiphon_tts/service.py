@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol
 
 import structlog
@@ -23,10 +22,9 @@ from antiphon_contracts import (
     TtsSay,
     TtsStatus,
 )
-from antiphon_runtime import ModelThread, Upstream
 
-from antiphon_tts.clauses import cut
 from antiphon_tts.utterance import Address, Clause, Utterance
+from antiphon_tts.voice import Voice
 
 log = structlog.get_logger(__name__)
 
@@ -43,43 +41,6 @@ End = Literal["synthesised", "cancelled", "failed"]
 Key = tuple[str, str]
 
 
-class Synthesizer(Protocol):
-    """An engine that speaks. Its methods may be sync (run in the model's thread) or async.
-
-    Attributes:
-        name: for people, e.g. `piper en_US-joe-medium`.
-        rate_hz: usual rate of its sound; each piece names its own.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102  (see the class)
-
-    @property
-    def rate_hz(self) -> int: ...  # noqa: D102
-
-    def load(self) -> Awaitable[None] | None:
-        """Get ready to speak at once.
-
-        Raises:
-            ConfigError: something is not installed; the text says what mends it.
-            EngineError: it is installed and does not work.
-        """
-
-    def close(self) -> Awaitable[None] | None:
-        """Give back what `load` took; it may be loaded again."""
-
-    def synthesize(
-        self, text: str, *, voice: str | None, speed: float
-    ) -> Iterator[Pcm] | AsyncIterator[Pcm]:
-        """Yield the sound of `text` piece by piece; nothing for text without a spoken word.
-
-        A generator function. An unknown `voice` is spoken by the engine's own.
-
-        Raises:
-            EngineError: it failed.
-        """
-
-
 class Outlet(Protocol):
     """Where sound and its status go."""
 
@@ -88,67 +49,6 @@ class Outlet(Protocol):
 
     def status(self, address: Address, status: TtsStatus) -> None:
         """Say what becomes of an utterance."""
-
-
-class Voice:
-    """A synthesizer in its thread.
-
-    Args:
-        synthesizer: speaks.
-        thread: runs it.
-        upstream: what the synthesizer is asked through if a server does its work.
-        spare: speaks the texts of which the server, just now, has nothing to give.
-    """
-
-    def __init__(
-        self,
-        synthesizer: Synthesizer,
-        thread: ModelThread,
-        *,
-        upstream: Upstream | None = None,
-        spare: Synthesizer | None = None,
-    ) -> None:
-        self._synthesizer = synthesizer
-        self._thread = thread
-        self._upstream = upstream
-        self._spare = spare
-
-    async def speak(self, clause: Clause) -> AsyncGenerator[Pcm, None]:
-        """Yield the sound of a clause, piece by piece; long text is cut.
-
-        Raises:
-            EngineError: the engine failed.
-        """
-        for text in cut(clause.text):
-            async with aclosing(self._pieces(text, clause)) as pieces:
-                async for piece in pieces:
-                    yield piece
-
-    async def _pieces(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
-        make = partial(self._stream, self._synthesizer, text, clause)
-        pieces = make() if self._upstream is None else self._upstream.stream(make)
-        begun = False
-        try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    begun = True
-                    yield piece
-        except EngineError as error:
-            if begun or not error.retryable or self._spare is None:
-                raise
-            log.warning("voice.spare", engine=self._spare.name, reason=str(error))
-        else:
-            return
-        async with aclosing(self._stream(self._spare, text, clause)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    def _stream(
-        self, synthesizer: Synthesizer, text: str, clause: Clause
-    ) -> AsyncGenerator[Pcm, None]:
-        return self._thread.stream(
-            synthesizer.synthesize, text, voice=clause.voice, speed=clause.speed
-        )
 
 
 @dataclass(frozen=True, slots=True)

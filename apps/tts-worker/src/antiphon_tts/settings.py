@@ -48,6 +48,12 @@ class TtsSettings(Settings):
     openai_timeout_s: float = Field(
         default=15.0, gt=0, description="How long it may be silent, in seconds."
     )
+    phrase_cache_mb: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="Disk for the sound of short texts that are said often, in MB; 0 is none.",
+    )
     gap_timeout_s: float = Field(
         default=5.0, gt=0, description="How long a missing clause is waited for, in seconds."
     )

@@ -31,9 +31,11 @@ from antiphon_runtime import (
     running,
 )
 
-from antiphon_tts.service import Speech, SpeechLimits, Synthesizer, Voice
+from antiphon_tts.phrase_cache import PhraseCache
+from antiphon_tts.service import Speech, SpeechLimits
 from antiphon_tts.settings import TtsSettings
 from antiphon_tts.utterance import Address
+from antiphon_tts.voice import Synthesizer, Voice
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +96,10 @@ async def _guarded(
 ) -> AsyncIterator[Voice]:
     """Hold a voice open; one that a server makes has a breaker and a spare one of this machine."""
     if not isinstance(synthesizer, Remote):
-        yield Voice(synthesizer, thread)
+        # A server's sound is not kept: it may have been made by the spare voice.
+        folder = worker.runtime.data_dir / "phrases"
+        cache = PhraseCache(folder, worker.settings.phrase_cache_mb * 1_000_000)
+        yield Voice(synthesizer, thread, cache=cache)
         return
     upstream = Upstream.before(
         synthesizer, "speech_server", worker.health, retry_s=worker.runtime.server_retry_s

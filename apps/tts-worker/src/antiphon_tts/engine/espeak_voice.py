@@ -31,12 +31,13 @@ def espeak_ng(settings: TtsSettings, models: ModelStore) -> EspeakNg:  # noqa: A
 
 
 class EspeakNg:
-    """See `antiphon_tts.service.Synthesizer`."""
+    """See `antiphon_tts.voice.Synthesizer`."""
 
     rate_hz = _RATE_HZ
 
     def __init__(self, voice: str, *, program: str = "espeak-ng") -> None:
         self.name = f"espeak-ng {voice}"
+        self.language = voice.partition("-")[0]
         self._voice = voice
         self._program = program
 

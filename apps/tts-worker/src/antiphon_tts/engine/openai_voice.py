@@ -31,11 +31,12 @@ def openai(settings: TtsSettings, models: ModelStore) -> OpenAiSpeech:  # noqa: 
 
 
 class OpenAiSpeech:
-    """See `antiphon_tts.service.Synthesizer`. The sound comes while the server makes it."""
+    """See `antiphon_tts.voice.Synthesizer`. The sound comes while the server makes it."""
 
     def __init__(self, settings: TtsSettings) -> None:
         self.name = f"openai {settings.openai_model} {settings.openai_voice}"
         self.rate_hz = settings.openai_rate_hz
+        self.language = ""  # such voices read figures well, in any language
         self._settings = settings
         self._client: AsyncOpenAI | None = None
 

@@ -36,7 +36,7 @@ def piper(settings: TtsSettings, models: ModelStore) -> Piper:
 
 
 class Piper:
-    """See `antiphon_tts.service.Synthesizer`. One piece of sound for each sentence.
+    """See `antiphon_tts.voice.Synthesizer`. One piece of sound for each sentence.
 
     Args:
         voice: name of an installed voice, or the path of an `.onnx` file with its `.onnx.json`.
@@ -47,6 +47,7 @@ class Piper:
     def __init__(self, voice: str, models: ModelStore, *, threads: int = 1) -> None:
         self.name = f"piper {Path(voice).stem if voice.endswith('.onnx') else voice}"
         self.rate_hz = _RATE_HZ
+        self.language = ""
         self._own = voice
         self._models = models
         self._threads = threads
@@ -61,6 +62,7 @@ class Piper:
         """
         loaded = self._voices[self._own] = self._load(self._own)
         self.rate_hz = loaded.config.sample_rate
+        self.language = loaded.config.espeak_voice.partition("-")[0]
         for _ in self.synthesize(_WARM_UP, voice=None, speed=1.0):
             pass
 

@@ -1,0 +1,161 @@
+"""Voice: a synthesizer in its thread, with the spoken form of texts and what was said before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import structlog
+from antiphon_audio import Pcm
+from antiphon_contracts import EngineError
+from antiphon_runtime import ModelThread, Upstream
+
+from antiphon_tts.clauses import cut, cut_first
+from antiphon_tts.phrase_cache import Phrase, PhraseCache
+from antiphon_tts.spoken_form import spoken_form
+from antiphon_tts.utterance import Clause
+
+log = structlog.get_logger(__name__)
+
+
+class Synthesizer(Protocol):
+    """An engine that speaks. Its methods may be sync (run in the model's thread) or async.
+
+    Attributes:
+        name: for people, e.g. `piper en_US-joe-medium`.
+        rate_hz: usual rate of its sound; each piece names its own.
+        language: ISO 639-1 code of the language whose figures and units are to be written out for
+            it; empty leaves texts as they are.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  (see the class)
+
+    @property
+    def rate_hz(self) -> int: ...  # noqa: D102
+
+    @property
+    def language(self) -> str: ...  # noqa: D102
+
+    def load(self) -> Awaitable[None] | None:
+        """Get ready to speak at once.
+
+        Raises:
+            ConfigError: something is not installed; the text says what mends it.
+            EngineError: it is installed and does not work.
+        """
+
+    def close(self) -> Awaitable[None] | None:
+        """Give back what `load` took; it may be loaded again."""
+
+    def synthesize(
+        self, text: str, *, voice: str | None, speed: float
+    ) -> Iterator[Pcm] | AsyncIterator[Pcm]:
+        """Yield the sound of `text` piece by piece; nothing for text without a spoken word.
+
+        A generator function. An unknown `voice` is spoken by the engine's own.
+
+        Raises:
+            EngineError: it failed.
+        """
+
+
+class Voice:
+    """A synthesizer in its thread.
+
+    Args:
+        synthesizer: speaks.
+        thread: runs it.
+        upstream: what the synthesizer is asked through if a server does its work.
+        spare: speaks the texts of which the server, just now, has nothing to give.
+        cache: of short texts that are said often; None keeps nothing.
+    """
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        thread: ModelThread,
+        *,
+        upstream: Upstream | None = None,
+        spare: Synthesizer | None = None,
+        cache: PhraseCache | None = None,
+    ) -> None:
+        self._synthesizer = synthesizer
+        self._thread = thread
+        self._upstream = upstream
+        self._spare = spare
+        self._cache = cache
+
+    async def speak(self, clause: Clause) -> AsyncGenerator[Pcm, None]:
+        """Yield the sound of a clause, piece by piece; an answer's first piece is a short one.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        text = clause.text
+        if self._synthesizer.language == "en":
+            text = spoken_form(text)
+        first, rest = cut_first(text) if clause.seq == 0 else ("", text)
+        for piece_text in (*cut(first), *cut(rest)):
+            async with aclosing(self._known_or_made(piece_text, clause)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _known_or_made(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
+        cache = self._cache
+        phrase = Phrase(self._synthesizer.name, clause.voice, clause.speed, text.strip())
+        if cache is None or not cache.takes(phrase):
+            async with aclosing(self._pieces(text, clause)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        known = await asyncio.to_thread(cache.find, phrase)
+        if known is not None:
+            yield known
+            return
+        made: list[Pcm] = []
+        async with aclosing(self._pieces(text, clause)) as pieces:
+            async for piece in pieces:
+                made.append(piece)
+                yield piece
+        whole = joined(made)
+        if whole is not None:
+            await asyncio.to_thread(cache.keep, phrase, whole)
+
+    async def _pieces(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
+        make = partial(self._stream, self._synthesizer, text, clause)
+        pieces = make() if self._upstream is None else self._upstream.stream(make)
+        begun = False
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    begun = True
+                    yield piece
+        except EngineError as error:
+            if begun or not error.retryable or self._spare is None:
+                raise
+            log.warning("voice.spare", engine=self._spare.name, reason=str(error))
+        else:
+            return
+        async with aclosing(self._stream(self._spare, text, clause)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _stream(
+        self, synthesizer: Synthesizer, text: str, clause: Clause
+    ) -> AsyncGenerator[Pcm, None]:
+        return self._thread.stream(
+            synthesizer.synthesize, text, voice=clause.voice, speed=clause.speed
+        )
+
+
+def joined(pieces: Sequence[Pcm]) -> Pcm | None:
+    """Return the pieces as one; None if there are none, or they are not at one rate."""
+    rates = {piece.rate_hz for piece in pieces}
+    if len(rates) != 1:
+        return None
+    return Pcm(np.concatenate([piece.samples for piece in pieces]), rates.pop())
