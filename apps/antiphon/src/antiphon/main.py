@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from antiphon import live_command_line
 from antiphon.dead_commands import dead_app
 from antiphon.output import (
     EXIT_CONFIG,
@@ -168,8 +169,10 @@ def ask(
     if text is not None and not text.strip():
         complain("the question is empty", EXIT_USAGE)
     from antiphon.talking import ask as run
+    from antiphon.talking import read_recording
 
-    _run(run(text, wav, out, json=json, site=site, broker=broker))
+    recording = None if wav is None else read_recording(wav)
+    _run(run(text, recording, out, json=json, site=site, broker=broker))
 
 
 @app.command()
@@ -210,6 +213,9 @@ def transcribe(
 
     if not _run(run(files)):
         raise SystemExit(EXIT_WRONG)
+
+
+live_command_line.register(app, _run)
 
 
 @app.command()

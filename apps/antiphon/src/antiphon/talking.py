@@ -46,7 +46,7 @@ ALL_HEALTH_S = 0.3
 
 async def ask(
     text: str | None,
-    recording: Path | None,
+    recording: bytes | None,
     out: Path | None,
     *,
     json: bool,
@@ -59,7 +59,6 @@ async def ask(
         AntiphonError: there is no answer, or it is an apology.
     """
     settings = find_broker(broker)
-    data = None if recording is None else await asyncio.to_thread(read_recording, recording)
     console = Console()
 
     def on_answer(answer: PlainAnswer) -> None:
@@ -70,8 +69,8 @@ async def ask(
     async with Questioner(bus, site, on_answer).asking(CONNECT_TIMEOUT_S) as questioner:
         if text is not None:
             asked = await questioner.ask_text(text)
-        elif data is not None:
-            asked = await questioner.ask_recording(data)
+        elif recording is not None:
+            asked = await questioner.ask_recording(recording)
         else:
             asked = await _ask_aloud(questioner)
     audio = None if out is None else write_speech(asked, out)
