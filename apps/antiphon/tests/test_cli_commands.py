@@ -103,7 +103,7 @@ def test_every_command_explains_itself_in_whole_lines(command: tuple[str, ...]) 
         (("ask", "hi"), 78, "start it with `antiphon up`"),
         (("ask", "hi", "--broker", "http://ada:hunter2@x"), 78, "a broker address looks like"),
         (("ask", "hi", "--broker", "mqtt://ada:hunter2@127.0.0.1:9"), 1, "no MQTT broker answers"),
-        (("ask", "--wav", "missing.wav"), 78, "start it with `antiphon up`"),
+        (("ask", "--wav", "missing.wav"), 78, "cannot be read"),
         (("ask", "--wav", "missing.wav", "--broker", "mqtt://h"), 78, "missing.wav cannot be read"),
         (("ask", "--wav", ".", "--broker", "mqtt://h"), 78, "cannot be read: Is a directory"),
         (("ask", "hi", "--site", "a/b", "--broker", "mqtt://h"), 1, "site must be one topic level"),
