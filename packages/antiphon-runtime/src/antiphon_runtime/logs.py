@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from typing import Literal, TypedDict
 
 import structlog
@@ -39,11 +40,21 @@ def configure_logs(worker: str, *, level: Level, style: Literal["auto", "json", 
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_NUMBERS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_names: _Dispensable(sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(worker=worker)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+class _Dispensable(structlog.PrintLogger):
+    """A full disk under the log costs the line, not the work of whoever logs it."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    debug = info = warning = error = critical = exception = msg
 
 
 class Crash(TypedDict):
