@@ -14,6 +14,7 @@ from antiphon_contracts import (
     Busy,
     EngineError,
     LlmResponse,
+    RemoteError,
     SttFinal,
 )
 from antiphon_router import language_model
@@ -21,6 +22,7 @@ from antiphon_router.engine import HassilGrammar
 from antiphon_router.intents import Intent
 from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
+from antiphon_router.trouble import sentence_for
 from antiphon_runtime.dead_letters import LETTERS
 
 pytestmark = pytest.mark.unit
@@ -298,6 +300,21 @@ async def test_a_memory_that_is_gone_is_said_to_be_offline() -> None:
         [answer] = await h.answers.until(1)
         await h.until_said()
         assert answer.answer == h.spoken() == "My memory is offline right now."
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RemoteError("I cannot store anything, because it is full; free it.", code="engine"),
+            "Sorry, I cannot store anything, because it is full.",
+        ),
+        (RemoteError("internal error (KeyError)", code="internal"), "Sorry, something went wrong."),
+        (RemoteError("", code="engine"), "Sorry, something went wrong."),
+    ],
+)
+def test_why_a_worker_could_not_do_it_is_said(error: RemoteError, said: str) -> None:
+    assert sentence_for(error) == said
 
 
 async def test_tools_that_are_gone_are_said_to_be_offline() -> None:

@@ -191,7 +191,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 _SENTENCES = {
-    sqlite3.SQLITE_FULL: "The disk is full; free some space so that I can remember.",
+    sqlite3.SQLITE_FULL: "I cannot store anything, because the disk is full; free some space.",
     sqlite3.SQLITE_BUSY: "Another program holds the memory file; close that program.",
     sqlite3.SQLITE_LOCKED: "Another program holds the memory file; close that program.",
     sqlite3.SQLITE_READONLY: "The memory file may not be written; change its permissions.",

@@ -8,6 +8,7 @@ from antiphon_contracts import (
     AntiphonError,
     Busy,
     EngineError,
+    RemoteError,
     RequestTimeout,
     WorkerGone,
 )
@@ -33,7 +34,7 @@ def sentence_for(error: AntiphonError) -> str:
             return "Sorry, that took too long."
         case Busy():
             return "Sorry, I have too much to do right now. Please ask again in a moment."
-        case EngineError() if str(error):
+        case EngineError() | RemoteError(code="engine") if str(error):
             return f"Sorry, {_spoken(str(error))}"
         case _:
             return phrases.WENT_WRONG
