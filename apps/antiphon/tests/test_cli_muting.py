@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 
 import pytest
 from antiphon import muting
@@ -38,7 +39,7 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
         yield house
 
 
-async def satellite(house: House, worker: str, *, obeys: bool = True) -> list[str]:
+async def satellite(house: House, worker: str, *, obeys: bool = True, note: str = "") -> list[str]:
     """Have a satellite of that name; returns what it is told."""
     told: list[str] = []
 
@@ -48,7 +49,8 @@ async def satellite(house: House, worker: str, *, obeys: bool = True) -> list[st
             say(muted=message.data.action == "mute")
 
     def say(*, muted: bool) -> None:
-        health = Health(worker=worker, kind="satellite", state="ready", muted=muted)
+        notes = (note,) if note else ()
+        health = Health(worker=worker, kind="satellite", state="ready", muted=muted, notes=notes)
         house.say(HEALTH, health, worker=worker)
 
     await house.serve(
@@ -69,6 +71,17 @@ async def test_one_satellite_is_muted_alone(house: House) -> None:
     told = [await satellite(house, name) for name in ("satellite-1", "satellite-2")]
     await muting.mute(muted=True, satellite="satellite-2", broker=BROKER)
     assert told == [[], ["mute"]]
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+async def test_what_a_satellite_says_of_it_is_told(
+    house: House, capsys: pytest.CaptureFixture[str], *, obeys: bool
+) -> None:
+    await satellite(house, "satellite-1", obeys=obeys, note="It cannot be kept.")
+    with nullcontext() if obeys else pytest.raises(RequestTimeout):
+        await muting.mute(muted=True, satellite=None, broker=BROKER)
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "satellite-1: It cannot be kept.\n")
 
 
 async def test_one_that_does_not_obey_is_named(house: House) -> None:

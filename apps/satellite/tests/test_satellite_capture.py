@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -365,19 +366,56 @@ async def test_what_was_recorded_and_not_sent_is_thrown_away() -> None:
         assert here.sent == ["r1"]
 
 
-async def test_a_mute_is_kept_and_an_unmute_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    told: list[bool] = []
-    path = tmp_path / "data" / "satellite-hall.muted"
-    muting = Muting(path, told.append)
+@dataclass
+class Panel:
+    """What a satellite shows of its muting, in order."""
+
+    path: Path
+    told: list[bool | str] = field(default_factory=list)
+
+    def muting(self) -> Muting:
+        return Muting(self.path, lambda _muted: None, self.told.append, self)
+
+    def note(self, name: str, sentence: str) -> None:
+        assert name == "mute"
+        self.told.append(sentence)
+
+    def clear_note(self, name: str) -> None:
+        assert name == "mute"
+
+
+async def test_a_mute_is_kept(tmp_path: Path) -> None:
+    panel = Panel(tmp_path / "data" / "satellite-hall.muted")
+    muting = panel.muting()
     muting.recall()
     await muting.mute(True)
-    again = Muting(path, told.append)
+    again = panel.muting()
     again.recall()
     await again.mute(False)
-    Muting(path, told.append).recall()
-    assert told == [False, True, True, True, False, False]
-    (path / "in the way").mkdir(parents=True)
-    told.clear()
+    panel.muting().recall()
+    assert panel.told == [False, True, True, False, False]
+
+
+async def test_a_mute_that_cannot_be_kept_holds_until_the_next_start_and_says_so(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").touch()  # no folder can be made of it
+    panel = Panel(tmp_path / "data" / "satellite-hall.muted")
+    obeyed: list[bool] = []
     with pytest.raises(ConfigError, match="cannot be kept"):
-        await Muting(path, told.append).mute(False)
-    assert told == []
+        await Muting(panel.path, obeyed.append, panel.told.append, panel).mute(True)
+    assert obeyed == [True]
+    sentence, shown = panel.told
+    assert "is muted, but only until I start again" in str(sentence)
+    assert shown is True
+
+
+async def test_an_unmute_that_cannot_be_kept_is_not_carried_out(tmp_path: Path) -> None:
+    panel = Panel(tmp_path)  # a folder in its place
+    obeyed: list[bool] = []
+    with pytest.raises(ConfigError, match="cannot be kept"):
+        await Muting(panel.path, obeyed.append, panel.told.append, panel).mute(False)
+    assert obeyed == []
+    assert [str(said) for said in panel.told] == [
+        f"The microphone stays muted: {tmp_path} cannot be changed (Is a directory)."
+    ]

@@ -6,8 +6,10 @@ import asyncio
 
 from antiphon_contracts import CONTROL, HEALTH, Control, EngineError, RequestTimeout
 from antiphon_runtime import listen
+from rich.console import Console
 
 from antiphon.house import HouseWatch, client_bus, open_bus
+from antiphon.output import print_line
 from antiphon.settings import find_broker
 
 CONNECT_TIMEOUT_S = 5.0
@@ -17,6 +19,8 @@ OBEYED_S = 3.0
 
 async def mute(*, muted: bool, satellite: str | None, broker: str | None) -> None:
     """Mute or unmute, and return when the satellites say that it is so.
+
+    What they say is amiss, such as a mute that cannot be kept, goes to standard error.
 
     Args:
         muted: what they shall be.
@@ -59,6 +63,15 @@ async def mute(*, muted: bool, satellite: str | None, broker: str | None) -> Non
             async with asyncio.timeout(OBEYED_S):
                 await until_obeyed()
         except TimeoutError:
+            _say_notes(watch, asked())
             stubborn = [name for name in asked() if watch.health[name].muted is not muted]
             msg = f"not {order.action}d after {OBEYED_S:g} s: {', '.join(stubborn)}"
             raise RequestTimeout(msg) from None
+        _say_notes(watch, asked())
+
+
+def _say_notes(watch: HouseWatch, satellites: list[str]) -> None:
+    console = Console(stderr=True)
+    for name in satellites:
+        for note in watch.health[name].notes:
+            print_line(console, f"{name}: {note}")

@@ -55,7 +55,10 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         health=health,
     )
     muting = Muting(
-        worker.runtime.data_dir / f"satellite-{site}.muted", capture.mute, health.show_muted
+        worker.runtime.data_dir / f"satellite-{site}.muted",
+        capture.mute,
+        health.show_muted,
+        health,
     )
     health.engine = f"{devices.speaker.name}; {devices.microphone.name}"
     if devices.missing:

@@ -9,6 +9,8 @@ from pathlib import Path
 import structlog
 from antiphon_contracts import ConfigError
 
+from antiphon_satellite.service.ports import Notes
+
 log = structlog.get_logger(__name__)
 
 
@@ -17,12 +19,22 @@ class Muting:
 
     Args:
         path: of the file.
-        tell: those who must know, told at `recall` and at every change, in order.
+        obey: mutes the microphone (true) or lets it listen.
+        show: told what is so, once it is settled how long it holds.
+        notes: told when the state cannot be kept.
     """
 
-    def __init__(self, path: Path, *tell: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        obey: Callable[[bool], None],
+        show: Callable[[bool], None],
+        notes: Notes,
+    ) -> None:
         self._path = path
-        self._tell = tell
+        self._obey = obey
+        self._show = show
+        self._notes = notes
 
     def recall(self) -> None:
         """Tell how it was left. Blocks for a look at the disk."""
@@ -36,12 +48,19 @@ class Muting:
                 unmute is not carried out.
         """
         if muted:
-            self._say(True)  # noqa: FBT003  (it is the state)
+            self._obey(True)  # noqa: FBT003  (it is the state)
         try:
             await asyncio.to_thread(self._remember, muted)
         except OSError as error:
+            but = "is muted, but only until I start again" if muted else "stays muted"
+            self._notes.note(
+                "mute", f"The microphone {but}: {self._path} cannot be changed ({error.strerror})."
+            )
+            if muted:
+                self._show(True)  # noqa: FBT003  (it is the state)
             msg = f"the mute cannot be kept in {self._path}: {error.strerror}"
             raise ConfigError(msg) from error
+        self._notes.clear_note("mute")
         self._say(muted)
         log.info("microphone.muted" if muted else "microphone.unmuted")
 
@@ -53,5 +72,5 @@ class Muting:
             self._path.unlink(missing_ok=True)
 
     def _say(self, muted: bool) -> None:  # noqa: FBT001  (it is the state)
-        for tell in self._tell:
-            tell(muted)
+        self._obey(muted)
+        self._show(muted)
