@@ -333,6 +333,24 @@ async def test_what_cannot_be_noted_is_said_and_what_can_again_takes_it_back(
         assert notes == {}
 
 
+async def test_to_delete_what_was_never_noted_is_no_sign_of_room(tmp_path: Path) -> None:
+    notes = Noted()
+    async with a_journal(tmp_path, notes=notes) as journal:
+        with closing(sqlite3.connect(tmp_path / "router-1-journal.sqlite")) as other:
+            other.execute(
+                "CREATE TRIGGER no_room BEFORE INSERT ON open_turns "
+                "BEGIN SELECT RAISE(FAIL, 'no room'); END"
+            )
+            await begin(journal, "t0", asked=QUESTION)
+            heard = journal.end_of("kitchen", "t0")
+            assert heard is not None
+            await heard
+            assert "I cannot note them" in notes["journal"]
+            other.execute("DROP TRIGGER no_room")
+        await begin(journal, "t1", asked=PlainAsk(text="Is it blue?"))
+        assert notes == {}
+
+
 async def test_a_folder_that_cannot_be_made_costs_the_journal_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     async with home(data_dir=tmp_path / "file" / "folder") as h:

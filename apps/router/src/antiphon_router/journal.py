@@ -268,15 +268,16 @@ class Journal:
                 continue
             self._is_writing = True
             try:
-                await thread.call(self._file.write, tuple(begun.values()), tuple(ended))
+                changed = await thread.call(self._file.write, tuple(begun.values()), tuple(ended))
             except (OSError, sqlite3.Error) as error:
                 self._complain(error)
                 self._to_delete = ended | self._to_delete
                 while len(self._to_delete) > MAX_OPEN:
                     self._forget(self._to_delete.pop(next(iter(self._to_delete))))
             else:
-                self._failing = False
-                self._notes.clear_note("journal")
+                if changed:  # what changed nothing says nothing of the disk
+                    self._failing = False
+                    self._notes.clear_note("journal")
                 for turn in ended.values():
                     self._forget(turn)
             self._is_writing = False

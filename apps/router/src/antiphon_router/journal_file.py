@@ -92,14 +92,16 @@ class JournalFile:
     def _rows(self) -> list[tuple[str, str, str, str, str | None, int, int, float]]:
         return self._opened().execute("SELECT * FROM open_turns ORDER BY begun").fetchall()
 
-    def write(self, begun: tuple[OpenTurn, ...], ended: tuple[str, ...]) -> None:
-        """Add turns and delete turns, all or none."""
+    def write(self, begun: tuple[OpenTurn, ...], ended: tuple[str, ...]) -> bool:
+        """Add turns and delete turns, all or none; false if that changed nothing."""
+        before = self._opened().total_changes
         with self._opened() as connection:
             connection.executemany("DELETE FROM open_turns WHERE entry = ?", zip(ended))
             connection.executemany(
                 "INSERT OR REPLACE INTO open_turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 map(astuple, begun),
             )
+        return connection.total_changes > before
 
     def close(self) -> None:
         """Close the file."""
