@@ -21,6 +21,7 @@ from rich.console import Console
 from antiphon import chat_server, installation, weights
 from antiphon.house import HouseWatch, client_bus, open_bus
 from antiphon.output import print_json, print_line
+from antiphon.secure.folder import secure_folder
 from antiphon.settings import find_broker, search_path
 
 Verdict = Literal["ok", "note", "wrong"]
@@ -65,6 +66,7 @@ async def examine(broker: str | None) -> list[Finding]:
         _ports,
         _devices,
         lambda: disk(runtime),
+        secured,
     ]
     findings += await asyncio.to_thread(lambda: [found for look in looks for found in look()])
     findings.append(await language_model(load_settings(LlmSettings)))
@@ -217,6 +219,20 @@ def disk(runtime: RuntimeSettings) -> Iterator[Finding]:
             yield Finding("disk", "wrong", detail, f"df -h {folder}  # and free 1 GiB there")
         else:
             yield Finding("disk", "ok", detail)
+
+
+def secured() -> Iterator[Finding]:
+    """Look at the secured house, if there is one: its certificates and who may read its files."""
+    folder = secure_folder()
+    if not folder.path.is_dir():
+        return
+    try:
+        from antiphon.secure import checkup  # noqa: PLC0415  (its library is an extra)
+    except ImportError:
+        command = installation.install_command("secure")
+        yield Finding("secure", "wrong", "the library cryptography is not installed", command)
+        return
+    yield from checkup.examine(folder)
 
 
 async def language_model(settings: LlmSettings) -> Finding:
