@@ -99,11 +99,39 @@ async def test_a_missing_voice_is_one_sentence_below_the_text(
 async def test_what_the_router_says_of_it_is_not_said_twice(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await answering(house, answer="84", utterance_id="u", error="the speech worker is offline")
+    await answering(house, answer="84", utterance_id="u", unheard="the speech worker is offline")
     house.say(HEALTH, Health(worker="tts-1", kind="tts", state="gone"), worker="tts-1")
-    with pytest.raises(EngineError, match="the speech worker is offline"):
+    await ask("hi")
+    note = "antiphon: the answer was not spoken: no TTS worker is there\n"
+    assert capsys.readouterr() == ("84\n", note)
+
+
+@pytest.mark.parametrize(
+    ("utterance_id", "why"),
+    [("u", "the answer was not spoken: no TTS worker is there"), (None, "the answer has no sound")],
+)
+async def test_sound_that_was_asked_for_and_is_not_there_is_a_failure(
+    house: House,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    utterance_id: str | None,
+    why: str,
+) -> None:
+    await answering(house, answer="84", utterance_id=utterance_id)
+    house.say(HEALTH, Health(worker="tts-1", kind="tts", state="gone"), worker="tts-1")
+    out = tmp_path / "answer.wav"
+    with pytest.raises(EngineError, match=why):
+        await talking.ask("hi", None, out, json=False, site="default", broker=BROKER)
+    assert capsys.readouterr().out == "84\n"
+    assert not out.exists()
+
+
+async def test_an_apology_that_nobody_hears_is_a_failure(house: House) -> None:
+    sorry = "My memory is offline right now."
+    await answering(house, answer=sorry, utterance_id="u", error="offline", unheard="offline too")
+    house.say(HEALTH, Health(worker="tts-1", kind="tts", state="gone"), worker="tts-1")
+    with pytest.raises(EngineError, match=r"^offline$"):
         await ask("hi")
-    assert capsys.readouterr() == ("84\n", "")
 
 
 async def saying(house: House, react: Callable[[str], None]) -> None:

@@ -317,6 +317,18 @@ def test_why_a_worker_could_not_do_it_is_said(error: RemoteError, said: str) -> 
     assert sentence_for(error) == said
 
 
+async def test_an_answer_that_nobody_speaks_is_one_that_can_be_read() -> None:
+    async with home() as h:
+        h.lose("tts")
+        h.ask("what time is it", id="aloud")
+        h.ask("what time is it", "hall", id="silent", speak=False)
+        await h.answers.until(2)
+        answers = {answer.id: answer for answer in h.answers}
+        assert [answers[name].error for name in ("aloud", "silent")] == [None, None]
+        assert "speech worker is offline" in (answers["aloud"].unheard or "")
+        assert answers["silent"].unheard is None
+
+
 async def test_tools_that_are_gone_are_said_to_be_offline() -> None:
     async with home() as h:
         h.lose("tools")

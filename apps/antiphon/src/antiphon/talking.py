@@ -56,7 +56,8 @@ async def ask(
     """Ask by text, by recording or, without either, by microphone; print what is answered.
 
     Raises:
-        AntiphonError: there is no answer, or it is an apology.
+        AntiphonError: there is no answer, or it is an apology; or its sound was to be written, and
+            it has none. An answer that can only be read is one.
     """
     settings = find_broker(broker)
     console = Console()
@@ -80,6 +81,8 @@ async def ask(
         _show_sound(asked, audio, console)
     if asked.answer.error is not None:
         raise EngineError(asked.answer.error)
+    if out is not None and audio is None:
+        raise EngineError(asked.note or f"the answer has no sound: {out} was not written")
     if asked.note:
         print_line(Console(stderr=True), f"antiphon: {asked.note}")
 

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 HISTORY_WAIT_S = 0.5
 HISTORY_END_S = 1.0
+UNHEARD = "the speech worker is offline: the answer cannot be heard"
 PASSING_REJECTIONS = {"busy", "engine"}
 """The same recording, sent again, may be understood."""
 
@@ -346,8 +347,7 @@ class Dialogue:
     ) -> None:
         turn.answered = True
         spoken = speech is not None and bool(speech.clauses)
-        if spoken and self._bus.presence.is_gone("tts") and error is None:
-            error = "the speech worker is offline: the answer cannot be heard"
+        unheard = spoken and self._bus.presence.is_gone("tts")
         published = PlainAnswer(
             id=None if turn.asked is None else turn.asked.id,
             turn_id=turn.turn_id,
@@ -355,6 +355,7 @@ class Dialogue:
             answer=answer,
             route=turn.route,
             error=error,
+            unheard=UNHEARD if unheard else None,
             utterance_id=speech.utterance_id if speech is not None and spoken else None,
             stages=tuple(turn.stages),
         )

@@ -280,6 +280,7 @@ _HOUSE: tuple[Payload, ...] = (
         answer="It is ten past nine.",
         route="fast",
         error="The language model is offline.",
+        unheard="The speech worker is offline.",
         utterance_id=_ANSWER,
         stages=(Stage(name="route", start_ms=0.25, end_ms=0.75),),
     ),

@@ -62,6 +62,7 @@ class PlainAnswer(Payload):
         answer: what is spoken in reply.
         route: who answered: the fast path, the language model, or nobody.
         error: one sentence for people; None if all went well.
+        unheard: why nobody hears the answer, where that is known already; it may be read.
         utterance_id: the spoken answer's id on `audio/<site>/out/<id>`; None if not spoken.
         stages: what took how long.
     """
@@ -72,6 +73,7 @@ class PlainAnswer(Payload):
     answer: str
     route: Route
     error: str | None = None
+    unheard: str | None = None
     utterance_id: str | None = None
     stages: Several[Stage] = ()
 
