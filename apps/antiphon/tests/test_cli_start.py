@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -76,7 +77,33 @@ def test_talking_to_the_stack_needs_no_engine_and_no_numpy(arguments: tuple[str,
     assert found & (ENGINES | FOR_OTHERS) == set()
 
 
-def test_starting_the_stack_loads_no_engine_in_the_supervisor() -> None:
-    found = imported("up", "--without", "nobody")
+NUMERIC = {"numpy", "soundfile", "soxr"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("up", "--without", "nobody"), ("mute",), ("doctor", "--broker", "mqtt://127.0.0.1:1")],
+    ids=lambda arguments: arguments[0],
+)
+def test_starting_and_looking_after_the_stack_loads_no_engine_in_this_process(
+    arguments: tuple[str, ...],
+) -> None:
+    found = imported(*arguments)
     assert "antiphon_runtime" in found
-    assert found & ENGINES == set()
+    assert found & ((ENGINES - {"sounddevice"}) | NUMERIC) == set()
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["antiphon_llm", "antiphon_memory", "antiphon_satellite", "antiphon_stt", "antiphon_tts"],
+)
+def test_a_worker_package_and_its_settings_come_without_numpy(package: str) -> None:
+    code = f"import sys, {package}.settings; print('numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
+    names = import_module(package)
+    assert all(getattr(names, name) for name in names.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        names.nothing  # noqa: B018  (it is asked for)

@@ -6,9 +6,26 @@ A store and an embedder of your own keep the ports `MemoryStore` and `Embedder`;
 
 from __future__ import annotations
 
-from antiphon_memory.embedding import Embedder, Notes
-from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome, Turn
-from antiphon_memory.settings import MemorySettings
+from typing import TYPE_CHECKING
+
+from antiphon_runtime.late_imports import late_imports
+
+if TYPE_CHECKING:
+    from antiphon_memory.embedding import Embedder, Notes
+    from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome, Turn
+    from antiphon_memory.settings import MemorySettings
+else:
+    __getattr__ = late_imports(
+        __name__,
+        Embedder="embedding",
+        Notes="embedding",
+        Candidate="service",
+        Memory="service",
+        MemoryStore="service",
+        Outcome="service",
+        Turn="service",
+        MemorySettings="settings",
+    )
 
 __all__ = [
     "Candidate",

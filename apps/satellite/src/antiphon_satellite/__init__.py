@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from antiphon_satellite.settings import SatelliteSettings
-from antiphon_satellite.wiring import build
+from typing import TYPE_CHECKING
+
+from antiphon_runtime.late_imports import late_imports
+
+if TYPE_CHECKING:
+    from antiphon_satellite.settings import SatelliteSettings
+    from antiphon_satellite.wiring import build
+else:
+    __getattr__ = late_imports(
+        __name__,
+        SatelliteSettings="settings",
+        build="wiring",
+    )
 
 __all__ = ["SatelliteSettings", "build"]

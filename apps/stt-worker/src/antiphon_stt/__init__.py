@@ -6,8 +6,22 @@ a `ModelStore` and returns a `Transcriber`.
 
 from __future__ import annotations
 
-from antiphon_stt.service import Hints, Transcriber
-from antiphon_stt.settings import SttSettings
-from antiphon_stt.transcript import Segment, Transcript
+from typing import TYPE_CHECKING
+
+from antiphon_runtime.late_imports import late_imports
+
+if TYPE_CHECKING:
+    from antiphon_stt.service import Hints, Transcriber
+    from antiphon_stt.settings import SttSettings
+    from antiphon_stt.transcript import Segment, Transcript
+else:
+    __getattr__ = late_imports(
+        __name__,
+        Hints="service",
+        Transcriber="service",
+        SttSettings="settings",
+        Segment="transcript",
+        Transcript="transcript",
+    )
 
 __all__ = ["Hints", "Segment", "SttSettings", "Transcriber", "Transcript"]

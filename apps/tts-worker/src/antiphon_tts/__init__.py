@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from antiphon_tts.service import Speech, SpeechLimits
-from antiphon_tts.settings import TtsSettings
-from antiphon_tts.voice import Synthesizer, Voice
+from typing import TYPE_CHECKING
+
+from antiphon_runtime.late_imports import late_imports
+
+if TYPE_CHECKING:
+    from antiphon_tts.service import Speech, SpeechLimits
+    from antiphon_tts.settings import TtsSettings
+    from antiphon_tts.voice import Synthesizer, Voice
+else:
+    __getattr__ = late_imports(
+        __name__,
+        Speech="service",
+        SpeechLimits="service",
+        Synthesizer="voice",
+        Voice="voice",
+        TtsSettings="settings",
+    )
 
 __all__ = ["Speech", "SpeechLimits", "Synthesizer", "TtsSettings", "Voice"]
