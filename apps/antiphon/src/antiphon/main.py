@@ -120,6 +120,12 @@ def up(
         str | None,
         typer.Option(help="Address to listen on; else this machine only, or all with --secure."),
     ] = None,
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", min=1, max=65_535, help="Serve metrics on this port, e.g. 9464."
+        ),
+    ] = None,
 ) -> None:
     """Start everything here and keep it running until Ctrl-C."""
     from rich.console import Console
@@ -127,7 +133,8 @@ def up(
     from antiphon.up import UpOptions
     from antiphon.up import up as run
 
-    _run(run(UpOptions(broker, broker_kind, port, tuple(without or ()), secure, listen), Console()))
+    options = UpOptions(broker, broker_kind, port, tuple(without or ()), secure, listen, metrics)
+    _run(run(options, Console()))
 
 
 @app.command()

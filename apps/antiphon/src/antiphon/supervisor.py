@@ -29,11 +29,13 @@ class Part:
         kind: e.g. `stt`.
         module: run with `python -m`.
         variables: environment on top of what all parts share.
+        arguments: for the module's command line.
     """
 
     kind: str
     module: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
 
     @property
     def worker_id(self) -> str:
@@ -209,7 +211,7 @@ class Supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid())),
-                *(sys.executable, "-m", child.part.module),
+                *(sys.executable, "-m", child.part.module, *child.part.arguments),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,

@@ -23,7 +23,7 @@ from antiphon_runtime.broker import EmbeddedBroker
 from rich.console import Console
 from rich.live import Live
 
-from antiphon import screens, weights
+from antiphon import exporter, screens, weights
 from antiphon.house import BrokerChoice, House, WorkerState, broker_settings, keep_house
 from antiphon.interrupts import until_interrupted
 from antiphon.output import print_line
@@ -50,6 +50,7 @@ class UpOptions:
         without: kinds of workers that run elsewhere.
         secure: run the secured house: TLS, a user for each part, open to the network.
         listen: address to listen on; others than this machine's own need `secure`.
+        metrics_port: port of this machine to serve metrics on; None serves none.
     """
 
     broker: str | None = None
@@ -58,6 +59,7 @@ class UpOptions:
     without: tuple[str, ...] = ()
     secure: bool = False
     listen: str | None = None
+    metrics_port: int | None = None
 
 
 def parts_without(kinds: Sequence[str]) -> list[Part]:
@@ -130,6 +132,8 @@ class _Stack:
         if secured is not None:
             parts = secured.parts(parts)
         runtime = load_settings(RuntimeSettings)
+        if options.metrics_port is not None:
+            exporter.refuse_without_library()
         async with AsyncExitStack() as stack:
             if external is None:
                 stack.enter_context(stack_file.claim(stack_file.default_path()))
@@ -145,6 +149,10 @@ class _Stack:
             if broker is not None:
                 stack.enter_context(_announced(settings, broker))
                 await stack.enter_async_context(running(broker=_keep_broker(broker, console)))
+            if options.metrics_port is not None:
+                await stack.enter_async_context(
+                    exporter.keep_exporter(settings, options.metrics_port, console)
+                )
             lines = (
                 ways_in(settings, found_by_itself=options.broker is None)
                 if secured is None
