@@ -5,8 +5,10 @@ import os
 import signal
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from antiphon_runtime.broker.address import free_port
 from running_stack import Stack, start_stack, stop_stack
 
 pytestmark = pytest.mark.e2e
@@ -46,10 +48,14 @@ def test_a_dead_language_model_is_back_and_answers(stack: Stack) -> None:
 
 
 def test_up_works_on_the_built_in_broker_and_ends_clean_on_ctrl_c(tmp_path: Path) -> None:
-    running = start_stack(tmp_path, "--broker-kind", "amqtt")
+    port = free_port()
+    running = start_stack(tmp_path, "--broker-kind", "amqtt", "--metrics", str(port))
     try:
         assert running.answer("what is 2 plus 2") == "That is 4."
         assert running.answer("Remember that my hat is blue.").startswith("I will remember")
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+            lines = page.read().decode().splitlines()
+        assert 'antiphon_turns_total{outcome="answered",route="fast"} 2.0' in lines
     finally:
         code = stop_stack(running.process)
     assert code == 0
