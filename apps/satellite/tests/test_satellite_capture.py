@@ -296,8 +296,8 @@ class Desk:
     def __init__(self) -> None:
         self.microphone = ManualMicrophone(RATE_HZ)
         self.sent, self.said = Heard(), Heard()
-        self.may_send = asyncio.Event()
-        self.may_send.set()
+        self.is_online = True
+        self.on_its_way: list[asyncio.Future[None]] = []
         self.capture = Capture(
             self.microphone,
             Quiet(),
@@ -306,9 +306,13 @@ class Desk:
             health=NoNotes(),
         )
 
-    async def _send(self, utterance_id: str, _payload: bytes) -> None:
+    def _send(self, utterance_id: str, _payload: bytes) -> asyncio.Future[None]:
         self.sent.add(utterance_id)
-        await self.may_send.wait()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.is_online:
+            done.set_result(None)
+        self.on_its_way.append(done)
+        return done
 
     async def order(self, action: Any, utterance_id: str) -> None:
         order = CaptureControl(action=action, utterance_id=utterance_id)
@@ -354,16 +358,31 @@ async def test_what_is_being_recorded_is_thrown_away() -> None:
 
 async def test_what_was_recorded_and_not_sent_is_thrown_away() -> None:
     async with desk() as here:
-        here.may_send.clear()
+        here.is_online = False
         for utterance_id in ("r1", "r2"):
             await here.order("start", utterance_id)
             here.microphone.hear(tone(300).samples)
             await here.order("stop", utterance_id)
         await here.sent.until(1)
         here.capture.mute(True)
-        here.may_send.set()
-        assert (await here.until("discarded")).utterance_id == "r2"
+        assert (await here.until("discarded")).detail == capture.MUTED
+        await here.said.until(lambda said: [one.state for one in said].count("discarded") == 2)
         assert here.sent == ["r1"]
+        assert here.on_its_way[0].cancelled()
+
+
+async def test_what_waits_for_the_broker_is_taken_back_though_it_was_reported_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capture, "SEND_S", 0.01)
+    async with desk() as here:
+        here.is_online = False
+        await here.order("start", "r")
+        here.microphone.hear(tone(300).samples)
+        await here.order("stop", "r")
+        assert "not confirmed" in (await here.until("sent")).detail
+        here.capture.mute(True)
+        assert here.on_its_way[0].cancelled()
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
@@ -99,7 +99,8 @@ class Capture:
         microphone: the device.
         mouth: held silent meanwhile.
         report: publishes a status.
-        send: publishes a recording (id, WAV); done when the broker has it.
+        send: publishes a recording (id, WAV); done when the broker has it. What still waits for a
+            broker is taken back by cancelling.
         health: hears when the device fails.
     """
 
@@ -109,7 +110,7 @@ class Capture:
         mouth: Mouth,
         *,
         report: Callable[[CaptureStatus], None],
-        send: Callable[[str, bytes], Awaitable[None]],
+        send: Callable[[str, bytes], asyncio.Future[None]],
         health: Notes,
     ) -> None:
         self._microphone = microphone
@@ -121,6 +122,7 @@ class Capture:
         self._recording: Recording | None = None
         self._begun = asyncio.Event()
         self._finished: asyncio.Queue[Recording] = asyncio.Queue(MAX_UNSENT)
+        self._on_its_way: set[asyncio.Future[None]] = set()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -147,6 +149,8 @@ class Capture:
         What is being recorded, or has not been sent yet, is thrown away.
         """
         self._muted = muted
+        for sent in tuple(self._on_its_way) if muted else ():
+            sent.cancel()
         recording = self._recording
         if muted and recording is not None:
             recording.discarded = True
@@ -215,17 +219,26 @@ class Capture:
         if not payload:
             self._say_of(recording, "failed", "No sound came from the microphone.")
             return
-        detail = ""
-        try:
-            async with asyncio.timeout(SEND_S):
-                # Not to be cancelled: the message may still be on its way.
-                await asyncio.shield(self._send(recording.utterance_id, payload))
-        except TimeoutError:
-            detail = "The broker has not confirmed it yet."
-        except AntiphonError as error:
-            self._say_of(recording, "failed", str(error))
+        if self._muted:
+            self._say_of(recording, "discarded", MUTED)
             return
-        self._say_of(recording, "sent", detail)
+        try:
+            sent = self._send(recording.utterance_id, payload)
+        except AntiphonError as refused:
+            self._say_of(recording, "failed", str(refused))
+            return
+        self._on_its_way.add(sent)
+        sent.add_done_callback(self._on_its_way.discard)
+        # Not given up after that: it may still be on its way.
+        await asyncio.wait((sent,), timeout=SEND_S)
+        if not sent.done():
+            self._say_of(recording, "sent", "The broker has not confirmed it yet.")
+        elif sent.cancelled():
+            self._say_of(recording, "discarded", MUTED)
+        elif (error := sent.exception()) is not None:
+            self._say_of(recording, "failed", str(error))
+        else:
+            self._say_of(recording, "sent")
 
     def _say_of(self, recording: Recording, state: State, detail: str = "") -> None:
         self._say(recording.utterance_id, state, audio_ms=recording.audio_ms, detail=detail)
