@@ -56,6 +56,7 @@ WORKERS = (
 )
 KINDS = {"llm", "memory", "router", "satellite", "tools", "tts"}
 DISK = "size=2m,nr_inodes=200,mode=0700"
+START_S = 60.0
 MAX_ACCEPTED = 500
 """What fits into pages that files have already is still kept: a few, never so many."""
 
@@ -158,8 +159,8 @@ class Person:
         return {one.kind: one.state for one in self.bus.presence.workers.values()}
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
+async def until(true: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
+    async with asyncio.timeout(timeout_s):
         while not true():  # noqa: ASYNC110  (nothing tells)
             await asyncio.sleep(0.02)
 
@@ -215,7 +216,7 @@ async def test_the_disk_is_full(tmp_path: Path, disk: SmallDisk, scale: Scale, w
         all_workers(broker, disk, ledger) as workers,
         a_person(broker) as person,
     ):
-        await until(lambda: served(person) == KINDS)
+        await until(lambda: served(person) == KINDS, START_S)
         before = person.states()
         assert [await person.remember(0), await person.ring(0)] == ["", ""]
         disk.fill()
