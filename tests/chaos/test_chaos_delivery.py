@@ -145,11 +145,16 @@ async def test_a_broker_is_restarted_again_and_again(
             await load.run()
             assert load.outcomes == {"answered": 1}
             recoveries_s.append(loop.time() - begun)
+    p95_s = percentile_95(recoveries_s)
     scale.record(
         f"broker restarted {len(recoveries_s)} times",
-        f"served again after {statistics.median(recoveries_s):.2f} s (median), "
-        f"{max(recoveries_s):.2f} s (longest)",
+        f"served again after {statistics.median(recoveries_s):.2f} s (median), {p95_s:.2f} s (p95)",
     )
+    assert p95_s <= (1.5 if scale.full else 3)  # the short form shares its machine
+
+
+def percentile_95(values: list[float]) -> float:
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
 async def test_a_long_run_leaves_nothing_behind(
@@ -184,8 +189,8 @@ async def test_frozen_processes_are_noticed(
                 asking = asyncio.ensure_future(Load(bus, 1, at_once=1).run())
                 frozen_brokers_s.append(await seconds_until(lambda: not bus.connected))
             await asking
-    noticed_s = sorted(frozen_workers_s + frozen_brokers_s)
-    p95_s = noticed_s[math.ceil(0.95 * len(noticed_s)) - 1]
+    noticed_s = frozen_workers_s + frozen_brokers_s
+    p95_s = percentile_95(noticed_s)
     scale.record(
         f"broker and worker frozen {times} times each",
         f"noticed after {statistics.median(noticed_s):.1f} s (median), {p95_s:.1f} s (p95)",

@@ -227,6 +227,27 @@ async def test_a_request_goes_out_again_after_a_reconnect(house: House) -> None:
         assert await task == MemoryResults(results=())
 
 
+async def test_a_request_goes_out_again_when_its_worker_is_back(house: House) -> None:
+    def beat(kind: str, connects: int) -> None:
+        health = Health(worker=f"{kind}-1", kind=kind, state="ready", pid=7, version="1")
+        counted = health.model_copy(update={"counters": {"connects": connects}})
+        house.say(HEALTH, counted, worker=f"{kind}-1")
+
+    on_wire = await house.hear_raw(RawTopic(MEMORY_QUERY.pattern, 1, Flow(), ""))
+    beat("memory", 1)
+    await settle()
+    task = asyncio.ensure_future(ask(house))
+    await on_wire.until(1)
+    beat("memory", 1)
+    beat("llm", 1)
+    await settle()
+    assert len(on_wire) == 1
+    await house.serve(serve(MEMORY_QUERY, on_query))
+    beat("memory", 2)
+    async with asyncio.timeout(0.5):  # sooner than the first resend by time
+        assert await task == MemoryResults(results=())
+
+
 async def test_a_request_goes_out_again_until_it_is_answered(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

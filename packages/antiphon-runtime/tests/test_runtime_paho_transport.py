@@ -7,6 +7,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import aiomqtt
 import pytest
@@ -353,6 +354,20 @@ async def test_nothing_leaks_over_100_outages(mosquitto: BrokerAddress, topic: s
             await outcome(transport.publish(topic, b"last", QOS1))
             await ear.until_heard(b"last")
     assert proxy.connections >= 101
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_two_clients_of_one_id_do_not_push_each_other_out_without_end(
+    mosquitto: BrokerAddress, protocol: Literal["5", "3.1.1"]
+) -> None:
+    options = BrokerOptions(
+        port=mosquitto.port, client_id=new_id(), protocol=protocol, backoff_s=(0.02, 5.0)
+    )
+    async with opened(PahoTransport(options)) as first, opened(PahoTransport(options)) as second:
+        await asyncio.sleep(2)
+        connects = (first.states + second.states).count(True)
+    # Without growing pauses it would be about 130.
+    assert 2 <= connects <= 30
 
 
 async def test_what_waits_for_the_broker_is_bounded() -> None:

@@ -14,9 +14,9 @@ class Clock:
         return self.now
 
 
-def beat(presence: Presence, worker: str, state: str) -> None:
-    health = Health.model_validate({"worker": worker, "kind": "memory", "state": state})
-    presence.note(parse(encode(HEALTH.message(health, source=worker))), worker)
+def beat(presence: Presence, worker: str, state: str, **more: object) -> str | None:
+    health = Health.model_validate({"worker": worker, "kind": "memory", "state": state, **more})
+    return presence.note(parse(encode(HEALTH.message(health, source=worker))), worker)
 
 
 def test_a_worker_that_falls_silent_is_gone_until_it_is_heard_again() -> None:
@@ -69,3 +69,17 @@ def test_unknown_kinds_are_not_gone() -> None:
     presence.forget("memory-1")
     assert not presence.is_gone("memory")
     assert presence.workers == {}
+
+
+def test_a_worker_that_is_there_anew_is_told() -> None:
+    clock = Clock()
+    presence = Presence(clock)
+    assert beat(presence, "memory-1", "starting", pid=7, counters={"connects": 1}) == "memory"
+    assert beat(presence, "memory-1", "ready", pid=7, counters={"connects": 1}) is None
+    assert beat(presence, "memory-1", "ready", pid=7, counters={"connects": 2}) == "memory"
+    assert beat(presence, "memory-1", "ready", pid=8, counters={"connects": 2}) == "memory"
+    clock.now += 3
+    assert beat(presence, "memory-1", "ready", pid=8, counters={"connects": 2}) == "memory"
+    assert beat(presence, "memory-1", "gone", pid=8, counters={"connects": 2}) is None
+    assert beat(presence, "memory-1", "gone", pid=9, counters={"connects": 3}) is None
+    assert beat(presence, "memory-1", "ready", pid=9, counters={"connects": 3}) == "memory"

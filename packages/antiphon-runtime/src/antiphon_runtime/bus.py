@@ -243,8 +243,8 @@ class Bus:
     ) -> R:
         """Ask, and return the reply's payload.
 
-        The same message is sent again (after 1 s, then ever less often, and after a reconnect)
-        until the reply is there; the worker carries it out once.
+        The same message is sent again (after 1 s, then ever less often, and when this side or the
+        worker is connected anew) until the reply is there; the worker carries it out once.
 
         Raises:
             RequestTimeout: no reply within `timeout_s`.
@@ -352,7 +352,9 @@ class Bus:
     def _on_health(self, delivery: Delivery) -> None:
         worker = delivery.topic.removeprefix(self._health_prefix)
         if delivery.payload:
-            self.presence.note(parse(delivery.payload), worker)
+            kind = self.presence.note(parse(delivery.payload), worker)
+            if kind is not None:
+                self._pending.resend_to(kind)
         else:
             self.presence.forget(worker)
 

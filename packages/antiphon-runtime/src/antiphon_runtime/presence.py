@@ -24,8 +24,11 @@ class Presence:
         self._workers: dict[str, Health] = {}
         self._heard_at: dict[str, float] = {}
 
-    def note(self, raw: dict[str, Any], worker: str) -> None:
+    def note(self, raw: dict[str, Any], worker: str) -> str | None:
         """Take in a raw health envelope that came on `worker`'s own topic.
+
+        Returns the worker's kind if it is there anew: first heard of, back from silence, started
+        again or connected again. What was sent to it before may be lost.
 
         Raises:
             ContractError: it is none, or it is another worker's.
@@ -34,8 +37,12 @@ class Presence:
         if health.worker != worker:
             # A broker lets each worker publish its own health alone; the topic is what it checks.
             raise ContractError("a worker spoke for the health of another")
-        self._workers[health.worker] = health
-        self._heard_at[health.worker] = self._now()
+        before = self._workers.get(worker)
+        here = health.state not in {"stopping", "gone"}
+        anew = before is None or self._is_away(before) or _life(before) != _life(health)
+        self._workers[worker] = health
+        self._heard_at[worker] = self._now()
+        return health.kind if here and anew else None
 
     def forget(self, worker: str) -> None:
         """Its retained health was deleted: it is not known any more."""
@@ -65,3 +72,8 @@ class Presence:
             return False
         silent_s = self._now() - self._heard_at[health.worker]
         return health.state == "gone" or silent_s > SILENT_AFTER_S
+
+
+def _life(health: Health) -> tuple[int, int]:
+    """Return what changes with every start and every connection of a worker."""
+    return health.pid, health.counters.get("connects", 0)

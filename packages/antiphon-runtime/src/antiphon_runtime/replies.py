@@ -111,6 +111,12 @@ class PendingReplies:
         for pending in list(self._entries.values()):
             pending.send()
 
+    def resend_to(self, kind: str) -> None:
+        """Send every open request to a kind of worker again: one of them is there anew."""
+        for pending in list(self._entries.values()):
+            if pending.topic.receiver == kind:
+                pending.send()
+
     def close(self) -> None:
         """Fail every open request: the bus is closed."""
         for pending in self._entries.values():

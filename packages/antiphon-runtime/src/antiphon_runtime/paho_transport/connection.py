@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from antiphon_runtime.logs import crash
+from antiphon_runtime.paho_transport.backoff import Backoff
 from antiphon_runtime.paho_transport.options import BrokerOptions
 from antiphon_runtime.paho_transport.outbox import Item, Outbox, fail
 from antiphon_runtime.paho_transport.publish_properties import publish_properties
@@ -41,7 +41,6 @@ WATCH_EVERY_S = 0.25
 # A worker that beats once a second finds a frozen broker out within 3 s. To be wrong costs a
 # reconnect and no message.
 SILENT_AFTER_S = 1.75
-STABLE_S = 2.0  # a connection that held this long did not fail because of us
 SENT_PER_TURN = 100  # a full queue must not stall the loop when the broker is back
 # After so many connections in a row that were lost before the broker acknowledged anything, what
 # is in flight is given up: something in it is what the broker hangs up on.
@@ -165,24 +164,22 @@ class PahoTransport:
 
     async def _stay_connected(self) -> None:
         loop = asyncio.get_running_loop()
-        shortest_s, longest_s = self._options.backoff_s
-        delay_s = shortest_s
+        backoff = Backoff(*self._options.backoff_s, now=loop.time)
         while True:
             try:
                 wire = await self._connect()
                 connected_at = loop.time()
                 await self._until_lost(wire)
-                if loop.time() - connected_at > STABLE_S:
-                    delay_s = shortest_s
+                backoff.on_loss(loop.time() - connected_at)
             except BusError as error:
                 if isinstance(error, OtherVersionError):
                     log.info("broker.speaks_mqtt_3.1.1", detail=str(error))
                     continue
+                backoff.on_failure()
                 if str(error) != self._last_failure:
                     log.warning("broker.unreachable", detail=str(error))
                 self._last_failure = str(error)
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
-            delay_s = min(delay_s * 2, longest_s)
+            await asyncio.sleep(backoff.pause_s())
 
     async def _connect(self) -> Wire:
         self._lost = asyncio.Event()

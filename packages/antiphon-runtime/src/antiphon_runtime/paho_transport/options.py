@@ -22,7 +22,7 @@ class BrokerOptions:
         protocol: `auto` tries MQTT 5, then 3.1.1.
         tls: a TLS context; None is plain TCP.
         max_queued: publishes that may wait for the broker; more are refused.
-        backoff_s: shortest and longest pause between two attempts to connect.
+        backoff_s: shortest and longest pause between two attempts to connect; see `Backoff`.
     """
 
     host: str = "127.0.0.1"
