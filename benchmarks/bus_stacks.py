@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +20,7 @@ import aiomqtt
 import children
 import gmqtt
 from antiphon_contracts import Flow, Message, Payload, RequestTopic, Role, Topic
-from antiphon_runtime import BrokerOptions, Bus, PahoTransport, running, serve
+from antiphon_runtime import BrokerOptions, Bus, PahoTransport, Presence, running, serve
 from antiphon_runtime.broker import BrokerAddress
 
 PAYLOAD_BYTES = 500
@@ -88,7 +89,8 @@ def _bus(address: BrokerAddress, name: str) -> Bus:
         password=address.password,
         client_id=f"bench-{name}",
     )
-    return Bus(PahoTransport(options), source=name)
+    # Nobody publishes health here.
+    return Bus(PahoTransport(options), source=name, presence=Presence(settled_after_s=math.inf))
 
 
 @asynccontextmanager

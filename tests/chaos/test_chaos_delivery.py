@@ -247,7 +247,9 @@ async def test_a_worker_whose_clock_is_wrong(
         await load.run()
         await worker.kill()
         await seconds_until(lambda: bus.presence.is_gone("memory"))
-        bus.presence.forget("memory-1")  # as one who knows nothing of it, and so asks
+        # As one who came just now, has not heard of it, and so asks.
+        bus.presence.forget("memory-1")
+        bus.presence.on_connect()
         with pytest.raises(RequestTimeout):
             await bus.request(
                 MEMORY_QUERY, MemoryQuery(text="stale"), timeout_s=1, message_id="stale"

@@ -15,10 +15,12 @@ import pytest
 from antiphon_contracts import (
     ANSWER,
     ASK_SITE,
+    HEALTH,
     HISTORY_APPEND,
     LLM_REQUEST,
     STT_FINAL,
     TTS_SAY,
+    Health,
     HistoryAppend,
     HistoryDone,
     LlmRequest,
@@ -103,6 +105,9 @@ async def a_house(broker: EmbeddedBroker) -> AsyncIterator[House]:
     )
     async with bus.open(), bus.handling(drain_s=0):
         await bus.wait_connected(WAIT_S)
+        for kind in ("llm", "memory"):
+            # Starting workers may be silent, and these have no heartbeat.
+            await bus.publish(HEALTH, Health(worker=kind, kind=kind, state="starting"), worker=kind)
         yield house
 
 

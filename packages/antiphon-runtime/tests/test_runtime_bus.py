@@ -36,7 +36,7 @@ from antiphon_contracts import (
     encode,
     new_id,
 )
-from antiphon_runtime import Bus, PublishOptions, RawMessage, listen, listen_raw, serve
+from antiphon_runtime import Bus, Presence, PublishOptions, RawMessage, listen, listen_raw, serve
 from antiphon_runtime.handlers import Handler
 from antiphon_runtime.testing import House
 
@@ -301,6 +301,34 @@ async def test_a_request_to_a_worker_known_to_be_gone_fails_at_once(house: House
     assert house.bus.presence.workers == {}
     with pytest.raises(RequestTimeout):
         await ask(house, timeout_s=0.01)
+
+
+async def test_a_request_to_a_worker_that_nobody_heard_of_fails_at_once(house: House) -> None:
+    now = 0.0
+    presence = Presence(lambda: now)
+    bus = Bus(house.broker.transport(), source="llm-1", presence=presence)
+    bus.install(requests=[MEMORY_QUERY])
+
+    def asking() -> asyncio.Task[MemoryResults]:
+        return asyncio.ensure_future(bus.request(MEMORY_QUERY, QUERY, timeout_s=WAIT_S))
+
+    async with bus.open(), asyncio.timeout(0.5):
+        right_after_the_connect = asking()
+        await settle()
+        now = 60.0
+        with pytest.raises(WorkerGone, match="memory worker is offline"):
+            await asking()
+        house.broker.go_offline()
+        in_an_outage = asking()
+        await settle()
+        house.broker.go_online()
+        await house.serve(serve(MEMORY_QUERY, on_query))
+        health = Health(worker="memory-1", kind="memory", state="starting")
+        house.say(HEALTH, health, worker="memory-1")
+        await right_after_the_connect
+        await in_an_outage
+        now = 120.0
+        await asking()
 
 
 async def test_a_reply_that_does_not_fit_fails_the_request(house: House) -> None:

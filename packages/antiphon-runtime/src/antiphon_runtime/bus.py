@@ -53,14 +53,21 @@ class Bus:
         source: this worker's id, e.g. `stt-1`.
         base: first level(s) of every topic; may be empty.
         group: whose members take turns at the messages of shared handlers; empty is alone.
+        presence: who is there, if not by the usual rules.
     """
 
     def __init__(
-        self, transport: Transport, *, source: str, base: str = "antiphon", group: str = ""
+        self,
+        transport: Transport,
+        *,
+        source: str,
+        base: str = "antiphon",
+        group: str = "",
+        presence: Presence | None = None,
     ) -> None:
         self.source = source
         self.counters: Counter[str] = Counter()
-        self.presence = Presence()
+        self.presence = presence or Presence()
         self._transport = transport
         self._group = group
         self._prefix = f"{base}/" if base else ""
@@ -123,6 +130,8 @@ class Bus:
         if missing:
             await self._transport.subscribe(missing)
             self._subscribed |= missing
+        if self.connected and self._prefix + HEALTH.filter in missing:
+            self.presence.on_connect()
 
     def at_connect(self, action: Callable[[], None]) -> None:
         """Call `action` at every connect."""
@@ -248,7 +257,7 @@ class Bus:
 
         Raises:
             RequestTimeout: no reply within `timeout_s`.
-            WorkerGone: the worker asked is known to be gone.
+            WorkerGone: the worker asked is known to be gone, or no such worker was ever heard of.
             Busy: its queue is full.
             RemoteError: it answered with an error.
             BusError: the broker denied the request.
@@ -309,12 +318,14 @@ class Bus:
         self._route(Delivery(self._prefix + topic, payload, 0, False, None, _no_ack))  # noqa: FBT003  (not retained)
 
     def _on_state(self, connected: bool) -> None:  # noqa: FBT001  (StateListener)
-        if connected:
-            self.counters["connects"] += 1
-            self.presence.on_connect()
-            self._pending.resend_all()
-            for action in self._at_connect:
-                action()
+        if not connected:
+            self.presence.on_loss()
+            return
+        self.counters["connects"] += 1
+        self.presence.on_connect()
+        self._pending.resend_all()
+        for action in self._at_connect:
+            action()
 
     def _route(self, delivery: Delivery) -> None:
         safe: asyncio.Future[None] | None = None

@@ -11,18 +11,30 @@ from antiphon_contracts import HEALTH, ContractError, Health, validate
 SILENT_AFTER_S = 2.5
 """A worker beats once a second; one that missed two beats is gone, or as good as gone."""
 
+SETTLED_AFTER_S = 2.5
+"""So long after a connect every worker has been heard: by its retained health, or by two beats."""
+
 
 class Presence:
     """The last health of every worker that was heard of.
 
     Args:
         now: a monotonic clock, in seconds.
+        settled_after_s: so long after a connect, a kind that was not heard of is not there;
+            infinite among workers that do not publish their health.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        settled_after_s: float = SETTLED_AFTER_S,
+    ) -> None:
         self._now = now
+        self._settled_after_s = settled_after_s
         self._workers: dict[str, Health] = {}
         self._heard_at: dict[str, float] = {}
+        self._listening_since: float | None = None
 
     def note(self, raw: dict[str, Any], worker: str) -> str | None:
         """Take in a raw health envelope that came on `worker`'s own topic.
@@ -51,7 +63,12 @@ class Presence:
 
     def on_connect(self) -> None:
         """Nobody could be heard until now: their silence begins anew."""
-        self._heard_at = dict.fromkeys(self._workers, self._now())
+        self._listening_since = self._now()
+        self._heard_at = dict.fromkeys(self._workers, self._listening_since)
+
+    def on_loss(self) -> None:
+        """Nobody can be heard: who was not heard of may be there."""
+        self._listening_since = None
 
     @property
     def workers(self) -> dict[str, Health]:
@@ -59,13 +76,17 @@ class Presence:
         return dict(self._workers)
 
     def is_gone(self, kind: str) -> bool:
-        """Whether workers of the kind were there and all are gone or silent.
+        """Whether nobody of the kind is there: all are gone or silent, or none was ever heard of.
 
-        Unknown kinds are not gone, nor is a worker that is starting: loading a model may keep it
-        from beating.
+        The latter is known only a while after a connect. A worker that is starting is not gone:
+        loading a model may keep it from beating.
         """
         known = [health for health in self._workers.values() if health.kind == kind]
-        return bool(known) and all(map(self._is_away, known))
+        return all(map(self._is_away, known)) if known else self._is_settled()
+
+    def _is_settled(self) -> bool:
+        since = self._listening_since
+        return since is not None and self._now() - since > self._settled_after_s
 
     def _is_away(self, health: Health) -> bool:
         if health.state == "starting":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
@@ -21,6 +22,7 @@ from antiphon_runtime.dead_letters import DeadLetters
 from antiphon_runtime.handlers import Handler, RawMessage, listen, listen_raw
 from antiphon_runtime.health import HealthReporter
 from antiphon_runtime.loop_monitor import LoopMonitor
+from antiphon_runtime.presence import Presence
 from antiphon_runtime.settings import RuntimeSettings, Settings
 from antiphon_runtime.tasks import running
 from antiphon_runtime.testing.memory_transport import MemoryBroker
@@ -58,6 +60,7 @@ class Heard(list[Any]):
 class House:
     """Runs workers' wirings and listens to what they say.
 
+    A kind of worker that published no health is taken to be there: what `serve` runs has none.
     Use it as an async context manager; everything stops at its end.
 
     Attributes:
@@ -67,7 +70,7 @@ class House:
 
     def __init__(self, requests: Iterable[RequestTopic[Any, Any]] = ()) -> None:
         self.broker = MemoryBroker()
-        self.bus = Bus(self.broker.transport(), source="test")
+        self.bus = Bus(self.broker.transport(), source="test", presence=_of_fakes())
         self.bus.install(requests=requests)
         self._stack = AsyncExitStack()
 
@@ -135,7 +138,7 @@ class House:
         runtime: RuntimeSettings | None = None,
     ) -> AsyncIterator[Bus]:
         """Run a worker's real wiring while the block runs."""
-        bus = Bus(self.broker.transport(), source=f"{kind}-1")
+        bus = Bus(self.broker.transport(), source=f"{kind}-1", presence=_of_fakes())
         health = HealthReporter(bus, f"{kind}-1", kind, LoopMonitor())
         bus.install(DeadLetters(bus).handlers)
         wiring = build(Worker(settings, runtime or RuntimeSettings(), bus, health))
@@ -154,3 +157,7 @@ class House:
         done = self.bus.publish(topic, data, **envelope)
         if done.done() and (error := done.exception()) is not None:
             raise BusError(str(error))
+
+
+def _of_fakes() -> Presence:
+    return Presence(settled_after_s=math.inf)
