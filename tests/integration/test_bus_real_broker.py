@@ -8,17 +8,19 @@ from typing import Literal
 
 import pytest
 from antiphon_contracts import (
-    CONTROL,
     HEALTH,
+    LLM_CANCEL,
     MEMORY_QUERY,
     STT_FINAL,
-    Control,
+    TOOLS_CALL,
     Health,
+    LlmCancel,
     MemoryQuery,
     MemoryResults,
     Message,
     RequestTimeout,
     SttFinal,
+    ToolCall,
     WorkerGone,
 )
 from antiphon_runtime import BrokerOptions, Bus, PahoTransport, Will, listen, serve
@@ -31,11 +33,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 WAIT_S = 10.0
 QUERY = MemoryQuery(text="what colour is my bicycle")
 Kind = Literal["mosquitto", "amqtt"]
+Protocol = Literal["auto", "5", "3.1.1"]
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])
 async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
-    kind: Kind = request.param
+    async with a_broker(request.param, tmp_path) as broker:
+        yield broker
+
+
+@asynccontextmanager
+async def a_broker(kind: Kind, tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
     # The window of a stock mosquitto, which acknowledgements that wait for work would fill.
     window = ["max_inflight_messages 20"] if kind == "mosquitto" else []
     async with embedded_broker(
@@ -44,9 +52,18 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield broker
 
 
+def a_transport(
+    port: int, source: str, *, will: Will | None = None, protocol: Protocol = "auto"
+) -> PahoTransport:
+    return PahoTransport(
+        BrokerOptions(
+            port=port, client_id=source, will=will, protocol=protocol, backoff_s=(0.02, 0.2)
+        )
+    )
+
+
 def a_bus(port: int, source: str, *, will: Will | None = None) -> Bus:
-    options = BrokerOptions(port=port, client_id=source, will=will, backoff_s=(0.02, 0.2))
-    return Bus(PahoTransport(options), source=source)
+    return Bus(a_transport(port, source, will=will), source=source)
 
 
 @asynccontextmanager
@@ -60,8 +77,11 @@ async def on_query(message: Message[MemoryQuery]) -> MemoryResults:
     return MemoryResults(results=())
 
 
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [("mosquitto", "5"), ("mosquitto", "3.1.1"), ("amqtt", "3.1.1")]
+)
 async def test_40_blocked_handlers_hold_up_neither_replies_nor_cancels(
-    broker: EmbeddedBroker,
+    tmp_path: Path, kind: Kind, protocol: Protocol
 ) -> None:
     begun, cancelled = asyncio.Semaphore(0), asyncio.Event()
 
@@ -69,24 +89,30 @@ async def test_40_blocked_handlers_hold_up_neither_replies_nor_cancels(
         begun.release()
         await asyncio.Event().wait()
 
-    async def on_control(message: Message[Control]) -> None:
+    async def on_cancel(message: Message[LlmCancel]) -> None:
         cancelled.set()
 
-    port = broker.address.port
-    worker, memory, router = (a_bus(port, name) for name in ("llm-1", "memory-1", "router-1"))
-    worker.install(
-        [listen(STT_FINAL, on_final, concurrency=40), listen(CONTROL, on_control)],
-        requests=[MEMORY_QUERY],
-    )
-    memory.install([serve(MEMORY_QUERY, on_query)])
-    async with living(worker), living(memory), living(router), asyncio.timeout(WAIT_S):
-        for number in range(100):
-            router.publish(STT_FINAL, SttFinal(utterance_id="u", text=str(number)))
-        for _ in range(40):
-            await begun.acquire()
-        reply = await worker.request(MEMORY_QUERY, QUERY, timeout_s=2)
-        await router.publish(CONTROL, Control(action="mute"), worker="llm-1")
-        await cancelled.wait()
+    async with a_broker(kind, tmp_path) as broker:
+        transports = [
+            a_transport(broker.address.port, name, protocol=protocol)
+            for name in ("llm-1", "memory-1", "router-1")
+        ]
+        worker, memory, router = (Bus(each, source=f"{n}") for n, each in enumerate(transports))
+        worker.install(
+            [listen(STT_FINAL, on_final, concurrency=40), listen(LLM_CANCEL, on_cancel)],
+            requests=[MEMORY_QUERY],
+        )
+        memory.install([serve(MEMORY_QUERY, on_query)])
+        async with living(worker), living(memory), living(router), asyncio.timeout(WAIT_S):
+            assert [each.protocol for each in transports] == [protocol] * 3
+            for number in range(100):
+                router.publish(STT_FINAL, SttFinal(utterance_id="u", text=str(number)))
+            for _ in range(40):
+                await begun.acquire()
+            reply = await worker.request(MEMORY_QUERY, QUERY, timeout_s=2)
+            await router.publish(LLM_CANCEL, LlmCancel(request_id="r"))
+            await cancelled.wait()
+            assert worker.queue_depths[STT_FINAL.pattern] == 60
     assert reply == MemoryResults(results=())
 
 
@@ -129,6 +155,40 @@ async def test_a_worker_whose_connection_dies_is_known_to_be_gone(broker: Embedd
             proxy.go_down()
             with pytest.raises(WorkerGone):
                 await ask_for_ever(client)
+
+
+async def test_a_kind_of_worker_that_was_never_there_is_known_to_be_absent(
+    broker: EmbeddedBroker,
+) -> None:
+    port = broker.address.port
+    client, server = a_bus(port, "llm-1"), a_bus(port, "memory-1")
+    client.install(requests=[MEMORY_QUERY])
+    client.install(requests=[TOOLS_CALL])
+    server.install([serve(MEMORY_QUERY, on_query)])
+    async with living(client), asyncio.timeout(2 * WAIT_S):
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with pytest.raises(WorkerGone, match="memory worker is offline"):
+            await ask_for_ever(client)
+        assert 2 < loop.time() - begun < 5
+        async with living(server):
+            starting = Health(worker="memory-1", kind="memory", state="starting")
+            await server.publish(HEALTH, starting, worker="memory-1")
+            while client.presence.is_gone("memory"):  # noqa: ASYNC110  (nothing tells of it)
+                await asyncio.sleep(0.01)
+            await client.request(MEMORY_QUERY, QUERY, timeout_s=2)
+            async with living(a_latecomer(port)) as latecomer:
+                # Its retained health comes before the time is up.
+                await asyncio.sleep(3)
+                await latecomer.request(MEMORY_QUERY, QUERY, timeout_s=2)
+        with pytest.raises(WorkerGone, match="tools worker is offline"):
+            await client.request(TOOLS_CALL, ToolCall(name="sums"), timeout_s=WAIT_S)
+
+
+def a_latecomer(port: int) -> Bus:
+    bus = a_bus(port, "router-1")
+    bus.install(requests=[MEMORY_QUERY])
+    return bus
 
 
 async def ask_for_ever(client: Bus) -> None:
