@@ -174,7 +174,7 @@ async def test_a_kind_of_worker_that_was_never_there_is_known_to_be_absent(
         async with living(server):
             starting = Health(worker="memory-1", kind="memory", state="starting")
             await server.publish(HEALTH, starting, worker="memory-1")
-            while client.presence.is_gone("memory"):  # noqa: ASYNC110  (nothing tells of it)
+            while client.presence.is_absent("memory"):  # noqa: ASYNC110  (nothing tells of it)
                 await asyncio.sleep(0.01)
             await client.request(MEMORY_QUERY, QUERY, timeout_s=2)
             async with living(a_latecomer(port)) as latecomer:

@@ -60,24 +60,27 @@ def test_our_own_absence_is_nobodys_silence() -> None:
     assert presence.is_gone("memory")
 
 
-def test_a_kind_that_was_never_heard_of_is_gone_once_all_must_have_been_heard() -> None:
+def test_a_kind_that_was_never_heard_of_is_absent_once_all_must_have_been_heard() -> None:
     clock = Clock()
     presence = Presence(clock)
     clock.now += 60
-    assert not presence.is_gone("memory")
+    assert not presence.is_absent("memory")
     presence.on_connect()
     clock.now += 2.4
-    assert not presence.is_gone("memory")
+    assert not presence.is_absent("memory")
     clock.now += 0.2
-    assert presence.is_gone("memory")
+    assert presence.is_absent("memory")
     presence.on_loss()
-    assert not presence.is_gone("memory")
+    assert not presence.is_absent("memory")
     presence.on_connect()
-    assert not presence.is_gone("memory")
+    assert not presence.is_absent("memory")
     clock.now += 3
     beat(presence, "memory-1", "starting")
-    assert not presence.is_gone("memory")
-    assert presence.is_gone("tools")
+    assert not presence.is_absent("memory")
+    assert presence.is_absent("tools")
+    assert not presence.is_gone("tools")
+    beat(presence, "memory-1", "gone")
+    assert not presence.is_absent("memory")
 
 
 def test_what_is_no_health_and_what_was_deleted_is_unknown() -> None:

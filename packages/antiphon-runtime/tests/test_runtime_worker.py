@@ -1,6 +1,7 @@
 """A worker as a real process on a real broker."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ from antiphon_runtime import (
     BrokerOptions,
     Bus,
     PahoTransport,
+    Presence,
     PublishOptions,
     RawMessage,
     listen,
@@ -48,7 +50,10 @@ class Watcher:
     def __init__(self, port: int, base: str) -> None:
         self.health: list[Health] = []
         self.answers: list[bytes] = []
-        self.bus = Bus(PahoTransport(BrokerOptions(port=port)), source="watcher", base=base)
+        # The parrot answers for the memory, whose health nobody publishes.
+        presence = Presence(settled_after_s=math.inf)
+        transport = PahoTransport(BrokerOptions(port=port))
+        self.bus = Bus(transport, source="watcher", base=base, presence=presence)
         self._changed = asyncio.Event()
         self.bus.install(
             [listen(HEALTH, self._on_health), listen_raw(ANSWER, self._on_answer)],

@@ -266,8 +266,9 @@ class Bus:
         if reply_path not in self._replies:
             msg = f"requests on {topic.pattern} were not declared to the bus"
             raise ContractError(msg)
-        if self.presence.is_gone(topic.receiver):
-            msg = f"the {topic.receiver} worker is offline"
+        kind = topic.receiver
+        if self.presence.is_gone(kind) or self.presence.is_absent(kind):
+            msg = f"the {kind} worker is offline"
             raise WorkerGone(msg)
         message = Message(
             data=data,

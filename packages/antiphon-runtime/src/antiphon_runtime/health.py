@@ -62,7 +62,7 @@ class HealthReporter:
         self._changed = asyncio.Event()
         self._muted = False
         self.engine = ""
-        bus.at_connect(self._changed.set)  # the broker may have published our will meanwhile
+        bus.at_connect(self._on_connect)
 
     @property
     def state(self) -> State:
@@ -121,6 +121,11 @@ class HealthReporter:
     def publish(self) -> asyncio.Future[None]:
         """Publish the health as it is now."""
         return self._bus.publish(HEALTH, self.snapshot(), worker=self._worker)
+
+    def _on_connect(self) -> None:
+        # The broker may have published our will meanwhile; and whoever hears anything else from us
+        # may ask at once, and must know that we are there.
+        self.publish()
 
     async def beat(self) -> None:
         """Publish once a second and at every change, for ever."""

@@ -76,17 +76,19 @@ class Presence:
         return dict(self._workers)
 
     def is_gone(self, kind: str) -> bool:
-        """Whether nobody of the kind is there: all are gone or silent, or none was ever heard of.
+        """Whether workers of the kind were there and all are gone or silent.
 
-        The latter is known only a while after a connect. A worker that is starting is not gone:
-        loading a model may keep it from beating.
+        A worker that is starting is not gone: loading a model may keep it from beating.
         """
         known = [health for health in self._workers.values() if health.kind == kind]
-        return all(map(self._is_away, known)) if known else self._is_settled()
+        return bool(known) and all(map(self._is_away, known))
 
-    def _is_settled(self) -> bool:
+    def is_absent(self, kind: str) -> bool:
+        """Whether no worker of the kind was heard of, a while after the connect."""
         since = self._listening_since
-        return since is not None and self._now() - since > self._settled_after_s
+        if since is None or self._now() - since <= self._settled_after_s:
+            return False
+        return all(health.kind != kind for health in self._workers.values())
 
     def _is_away(self, health: Health) -> bool:
         if health.state == "starting":
