@@ -115,7 +115,7 @@ def _comment(field: FieldInfo) -> str:
     return "".join(f"# {line}\n" for line in textwrap.wrap(field.description, WIDTH - 2))
 
 
-def _default(field: FieldInfo) -> str | float | list[str] | None:
+def _default(field: FieldInfo) -> str | float | list[str] | dict[str, str] | None:
     """Return a default as a file shows it: no secret, and nobody's own folders."""
     value = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
@@ -127,14 +127,16 @@ def _default(field: FieldInfo) -> str | float | list[str] | None:
         return value
     if isinstance(value, tuple | list | frozenset):
         return [str(item) for item in value]
+    if value == {}:
+        return {}
     msg = f"no example can be made of a {type(value).__name__}"
     raise ConfigError(msg)
 
 
-def _env_value(value: str | float | list[str] | None) -> str:
+def _env_value(value: str | float | list[str] | dict[str, str] | None) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool | list):
+    if isinstance(value, bool | list | dict):
         return json.dumps(value, ensure_ascii=False)
     text = str(value)
     return f"'{text}'" if any(c in text for c in " #$\"'`\\") else text
