@@ -18,6 +18,11 @@ class Intent:
         """Whether it puts an end to what goes on at its site, as `stop` and `never mind` do."""
         return self.name in {"stop", "dismiss"}
 
+    @property
+    def holds(self) -> bool:
+        """Whether it holds what is spoken at its site, or goes on with it."""
+        return self.name in {"pause", "resume"}
+
 
 class Grammar(Protocol):
     """Recognises what needs no language model."""

@@ -46,6 +46,10 @@ class Reply:
     error: AntiphonError | None = None
 
 
+class ToolsNeededError(EngineError):
+    """A tentative request came to where a tool would have to be called."""
+
+
 class _Stream:
     """Deltas of one reply, in order; after a gap none, for the reply itself brings the rest."""
 
@@ -99,6 +103,7 @@ class LanguageModel:
         site_id: str,
         turn_id: str,
         on_text: Callable[[str], None] | None,
+        tentative: bool = False,
     ) -> Reply:
         """Return the reply; `on_text` gets it piece by piece as it is made, but for its `rest`.
 
@@ -108,12 +113,20 @@ class LanguageModel:
         Raises:
             BusError: nothing came: the worker is away, busy or too slow.
             EngineError: there is no reply at all; the text is a sentence for people.
+            ToolsNeededError: the request was `tentative`, and a tool is needed.
         """
         request_id = new_id()
         stream = self._streams[request_id] = _Stream(on_text)
         answered = False
         try:
-            outcome = await self._ask(text, site_id, turn_id, request_id)
+            outcome = await self._ask(
+                LlmRequest(
+                    text=text, use_rag=self._use_rag, tools=self._tools, tentative=tentative
+                ),
+                site_id,
+                turn_id,
+                request_id,
+            )
             answered = True
         except BusError as error:
             if not stream.text.strip():
@@ -130,11 +143,13 @@ class LanguageModel:
                 )
         return _concluded(outcome, stream.text)
 
-    async def _ask(self, text: str, site_id: str, turn_id: str, request_id: str) -> LlmResponse:
+    async def _ask(
+        self, request: LlmRequest, site_id: str, turn_id: str, request_id: str
+    ) -> LlmResponse:
         async with running(presence=self._until_gone()):
             return await self._bus.request(
                 LLM_REQUEST,
-                LlmRequest(text=text, use_rag=self._use_rag, tools=self._tools),
+                request,
                 timeout_s=self._timeout_s,
                 turn_id=turn_id,
                 site_id=site_id,
@@ -157,6 +172,9 @@ class LanguageModel:
 
 
 def _concluded(outcome: LlmResponse, streamed: str) -> Reply:
+    if outcome.finish_reason == "needs_tools":
+        msg = "I would need a tool for that"
+        raise ToolsNeededError(msg)
     text = outcome.reply[:MAX_REPLY_CHARS]
     error = None
     if outcome.error is not None:
@@ -185,3 +203,29 @@ def rest_after(streamed: str, text: str) -> str | None:
             return None
         at += 1
     return text[at:]
+
+
+def without_prefix(
+    said: str, on_text: Callable[[str], None] | None
+) -> Callable[[str], None] | None:
+    """Return what takes a reply that is made anew and hands on what follows after `said`.
+
+    A reply that begins otherwise is handed on whole.
+    """
+    if on_text is None or not said:
+        return on_text
+    taken: list[str] = []
+    decided = False
+
+    def take(delta: str) -> None:
+        nonlocal decided
+        if decided:
+            on_text(delta)
+            return
+        taken.append(delta)
+        text = "".join(taken)
+        if not said.startswith(text):
+            decided = True
+            on_text(text.removeprefix(said))
+
+    return take

@@ -14,7 +14,6 @@ from antiphon_router.answers import Answers
 from antiphon_router.hearing import Hearing
 from antiphon_router.journal import Journal
 from antiphon_router.journal_file import OpenTurn
-from antiphon_router.speech import Speech
 
 OWN_ANSWERS_S = 1.0
 """How long after connecting the router listens for answers that it gave just before the crash."""
@@ -78,9 +77,8 @@ class Recovery:
         utterances: dict[str, str] = {}
         heard = [turn for turn in turns if turn.spoken]
         if heard and site_id not in self._overtaken:
-            speech = Speech(self._bus, site_id, heard[-1].turn_id, "")
-            speech.finish(phrases.LOST_IN_CRASH)
-            self._hearing.attend(site, speech)
+            speech = self._hearing.compose(site, heard[-1].turn_id)
+            self._hearing.announce(site, speech, phrases.LOST_IN_CRASH)
             utterances[heard[-1].turn_id] = speech.utterance_id
         for turn in turns:
             answer = PlainAnswer(

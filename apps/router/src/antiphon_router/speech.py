@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from antiphon_contracts import TTS_SAY, PlaybackStatus, TtsSay, TtsStatus, new_id
 from antiphon_runtime import Bus
@@ -24,6 +26,25 @@ CHARS_PER_S = 15.0
 FENCE = "```"
 
 
+Outcome = Literal["heard", "interrupted", "unheard", "failed"]
+
+
+@dataclass(eq=False)
+class Hold:
+    """Whether what is spoken at a site is held.
+
+    Attributes:
+        listening: because somebody interrupts, perhaps.
+        wanted: because a person said so.
+    """
+
+    listening: bool = False
+    wanted: bool = False
+
+    def __bool__(self) -> bool:
+        return self.listening or self.wanted
+
+
 @dataclass(eq=False)
 class Speech:
     """One spoken answer.
@@ -34,12 +55,21 @@ class Speech:
         turn_id: the turn that it answers.
         question: what the person had said; empty for what does not belong into the history.
         priority: higher goes first.
+        voice: name of a voice; None is the TTS worker's own.
+        speed: rate of speech.
+        live: whether a follow-up may be said without a wake word.
+        hold: the site's.
+        before_first: called before the first clause goes out.
         utterance_id: the answer's id.
         clauses: what was sent to the TTS worker so far.
         settled: set when what was heard is known.
+        outcome: how it ended, once it is settled.
+        detail: one sentence for people about a failure.
+        muted: whether nothing more of it is sent.
         recorded: whether it is in the history already.
         first_said_at: loop time of the first clause.
         playing_since: loop time at which a satellite began to play it.
+        sounding: whether its first sound has been made.
     """
 
     bus: Bus
@@ -47,12 +77,21 @@ class Speech:
     turn_id: str
     question: str
     priority: int = 10
+    voice: str | None = None
+    speed: float = 1.0
+    live: bool = False
+    hold: Hold = field(default_factory=Hold)
+    before_first: Callable[[], None] = lambda: None
     utterance_id: str = field(default_factory=new_id)
     clauses: list[str] = field(default_factory=list)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: Outcome = "unheard"
+    detail: str = ""
+    muted: bool = False
     recorded: bool = False
     first_said_at: float | None = None
     playing_since: float | None = None
+    sounding: bool = False
     _chunker: ClauseChunker = field(default_factory=ClauseChunker)
     _chars: int = 0
     _in_code: bool = False
@@ -60,6 +99,10 @@ class Speech:
     _audio_is_complete: bool = False
     _cut_after: int | None = None
     _overdue_at: float = float("inf")
+    _waiting: list[TtsSay] = field(default_factory=list)
+    _sent: int = 0
+    _held_since: float | None = None
+    _held_s: float = 0.0
 
     # Speaking
 
@@ -106,22 +149,53 @@ class Speech:
         return speakable(clause)
 
     def _publish(self, text: str, *, last: bool) -> None:
-        if self.first_said_at is None:
-            self.first_said_at = _now()
-        self.bus.publish(
-            TTS_SAY,
-            TtsSay(
-                utterance_id=self.utterance_id,
-                seq=len(self.clauses),
-                text=text,
-                last=last,
-                priority=self.priority,
-            ),
-            site_id=self.site_id,
-            turn_id=self.turn_id,
-            ttl_s=SAY_TTL_S,
+        if self.muted:
+            return
+        clause = TtsSay(
+            utterance_id=self.utterance_id,
+            seq=len(self.clauses),
+            text=text,
+            last=last,
+            voice=self.voice,
+            speed=self.speed,
+            priority=self.priority,
         )
         self.clauses.append(text)
+        if self.hold and not self._sent:
+            # A satellite that plays nothing has nothing to pause: it must not get the first sound.
+            self._waiting.append(clause)
+        else:
+            self._send(clause)
+
+    def _send(self, clause: TtsSay) -> None:
+        if self.first_said_at is None:
+            self.first_said_at = _now()
+            self.before_first()
+        self._sent += 1
+        self.bus.publish(
+            TTS_SAY, clause, site_id=self.site_id, turn_id=self.turn_id, ttl_s=SAY_TTL_S
+        )
+
+    def mute(self) -> None:
+        """Send nothing more of it."""
+        self.muted = True
+        self._waiting.clear()
+
+    def on_held(self) -> None:
+        """Its site is held: time does not count."""
+        if self._held_since is None:
+            self._held_since = _now()
+
+    def on_released(self) -> None:
+        """Its site goes on: what waited is sent."""
+        if self._held_since is not None:
+            held_s = _now() - self._held_since
+            self._overdue_at += held_s
+            self._held_s += held_s if self.playing else 0.0
+            self._held_since = None
+        waiting, self._waiting = self._waiting, []
+        for clause in waiting:
+            self._send(clause)
 
     # Hearing
 
@@ -139,8 +213,10 @@ class Speech:
         """Note how much audio there is."""
         self._audio_ms = status.audio_ms
         self._audio_is_complete = status.state != "started"
+        self.sounding = status.state in {"started", "synthesised"}
         if status.state in {"cancelled", "failed"}:
             self._cut_after = status.seq
+            self.detail = status.detail
         if self._audio_is_complete and not self.playing:
             self._expect_within(UNPLAYED_AFTER_S)
 
@@ -157,7 +233,7 @@ class Speech:
     @property
     def is_overdue(self) -> bool:
         """Whether nothing more will be heard of it."""
-        return _now() > self._overdue_at
+        return self._held_since is None and _now() > self._overdue_at
 
     def _expect_within(self, time_s: float) -> None:
         self._overdue_at = _now() + time_s
@@ -174,7 +250,10 @@ class Speech:
 
     @property
     def _playing_ms(self) -> float:
-        return 0.0 if self.playing_since is None else (_now() - self.playing_since) * 1000
+        if self.playing_since is None:
+            return 0.0
+        until = _now() if self._held_since is None else max(self._held_since, self.playing_since)
+        return max(0.0, until - self.playing_since - self._held_s) * 1000
 
     @property
     def _synthesised(self) -> str:

@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 
 import orjson
 from antiphon_contracts import (
+    ANNOUNCE,
     ANSWER,
     ASK,
     ASK_SITE,
+    ASK_USER,
     HEALTH,
     HISTORY_APPEND,
     LLM_CANCEL,
@@ -131,6 +133,11 @@ class Home:
         gone = Health(worker=f"{kind}-1", kind=kind, state="gone")
         self.house.say(HEALTH, gone, worker=f"{kind}-1")
 
+    def recogniser(self, pid: int) -> None:
+        """Let the speech recogniser run as this process."""
+        health = Health(worker="stt-1", kind="stt", state="ready", pid=pid)
+        self.house.say(HEALTH, health, worker="stt-1")
+
     def spoken(self, utterance_id: str | None = None) -> str:
         """Return what was sent to be spoken, of one utterance or of all."""
         texts = [
@@ -213,7 +220,7 @@ async def home(
         data_dir: for its journal; else a folder that is deleted at the end.
     """
     with TemporaryDirectory() as folder:
-        async with House() as house:
+        async with House(requests=[ANNOUNCE, ASK_USER]) as house:
             home = Home(house)
             await home.move_in(settings or RouterSettings(), data_dir or Path(folder))
             yield home

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from antiphon_contracts import (
+    ANNOUNCE,
     ANSWER,
     ASK,
     ASK_SITE,
+    ASK_USER,
+    DIALOGUE_CONTROL,
+    HEALTH,
     HISTORY_APPEND,
     LLM_REQUEST,
     LLM_STREAM,
@@ -14,20 +20,27 @@ from antiphon_contracts import (
     PLAYBACK_STATUS,
     SAY,
     SAY_SITE,
+    SITE_STATUS,
     STT_FINAL,
+    STT_PARTIAL,
     TOOLS_CALL,
     TTS_STATUS,
+    WAKE_EVENT,
 )
-from antiphon_runtime import Wiring, Worker, listen, listen_raw
+from antiphon_runtime import Wiring, Worker, listen, listen_raw, serve
 
+from antiphon_router.arbitration import Arbiter, EnergyArbiter, FirstArbiter, Groups
 from antiphon_router.engine import HassilGrammar
 from antiphon_router.journal import Journal
 from antiphon_router.language_model import LanguageModel
 from antiphon_router.service import Dialogue
 from antiphon_router.settings import RouterSettings
 
+ARBITERS: dict[str, Callable[[], Arbiter]] = {"first": FirstArbiter, "energy": EnergyArbiter}
 TURNS_AT_ONCE = 128
 """By each way in; a `stop` must not wait behind other sites' turns."""
+
+REQUESTS_AT_ONCE = 16
 
 
 def build(worker: Worker[RouterSettings]) -> Wiring:
@@ -45,7 +58,16 @@ def build(worker: Worker[RouterSettings]) -> Wiring:
         worker.health,
         keep_s=settings.apologise_within_s,
     )
-    dialogue = Dialogue(worker.bus, grammar, llm, journal, waiting_turns=settings.waiting_turns)
+    dialogue = Dialogue(
+        worker.bus,
+        grammar,
+        llm,
+        journal,
+        settings.live_rules(),
+        Groups(settings.hear_each_other, ARBITERS[settings.arbitration]),
+        waiting_turns=settings.waiting_turns,
+    )
+    listening, announcer = dialogue.listening, dialogue.announcer
     worker.health.engine = f"hassil {settings.language}"
     return Wiring(
         handlers=[
@@ -74,6 +96,13 @@ def build(worker: Worker[RouterSettings]) -> Wiring:
                 concurrency=TURNS_AT_ONCE,
                 take_over=dialogue.take_over_final,
             ),
+            listen(WAKE_EVENT, listening.on_wake, concurrency=TURNS_AT_ONCE),
+            listen(STT_PARTIAL, listening.on_partial),
+            listen(SITE_STATUS, listening.on_status, queue_limit=1024),
+            listen(HEALTH, listening.on_health, queue_limit=1024),
+            listen(DIALOGUE_CONTROL, dialogue.on_control),
+            serve(ANNOUNCE, announcer.on_announce, concurrency=REQUESTS_AT_ONCE),
+            serve(ASK_USER, announcer.on_ask_user, concurrency=REQUESTS_AT_ONCE),
             listen(LLM_STREAM, dialogue.on_delta, queue_limit=8192),
             listen(TTS_STATUS, dialogue.on_synthesis),
             listen(PLAYBACK_STATUS, dialogue.on_playback),
