@@ -245,3 +245,42 @@ async def test_tools_are_known_after_a_reload() -> None:
             assert (await ask(house)).reply == "Two."
 
     assert len(second.prompts[0].tools) == 2
+
+
+async def nobody(message: Message[ToolCall]) -> ToolResult:
+    pytest.fail("a tentative request called a tool")
+
+
+async def test_a_tentative_request_ends_where_a_tool_is_needed() -> None:
+    model = ScriptedModel(["Let me see.", calls(("lamp.on", "{}"))])
+    async with house_of(model, nobody) as house:
+        response = await ask(house, tentative=True)
+
+    assert response.finish_reason == "needs_tools"
+    assert response.error is None
+    assert response.reply == "Let me see."
+    assert response.tools_used == ()
+    assert [tool.name for tool in model.prompts[0].tools] == ["get_time", "lamp.on"]
+
+
+async def test_a_tentative_request_that_needs_no_tool_is_as_any_other() -> None:
+    model = ScriptedModel(["It is ", "red.", end()], ["It is ", "red.", end()])
+    async with house_of(model, nobody) as house:
+        tentative = await ask(house, tentative=True)
+        certain = await ask(house)
+
+    assert (tentative.reply, tentative.finish_reason) == ("It is red.", "stop")
+    assert tentative.reply == certain.reply
+    # Only the clock may differ: the server's cache of the prompt serves both.
+    assert model.prompts[0].tools == model.prompts[1].tools
+    assert model.prompts[0].messages[0].role == model.prompts[1].messages[0].role
+    assert model.prompts[0].messages[-1] == model.prompts[1].messages[-1]
+
+
+async def test_a_tentative_request_by_schema_ends_where_a_tool_is_needed() -> None:
+    decision = json.dumps({"action": {"tool": "lamp.on", "arguments": {}}})
+    model = ScriptedModel([decision, end()])
+    async with house_of(model, nobody, tool_mode="schema") as house:
+        response = await ask(house, tentative=True)
+
+    assert (response.finish_reason, response.reply, response.error) == ("needs_tools", "", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from antiphon_contracts import LlmRequest, LlmResponse, MemoryResult, Message, Usage
 
@@ -53,9 +54,8 @@ class Draft:
         """Return the reply as far as it came, with the error."""
         return LlmResponse(reply=self.text, finish_reason="error", error=sentence, **self._facts())
 
-    def finished(self, *, cut: bool) -> LlmResponse:
-        """Return the whole reply."""
-        reason = "length" if cut else "stop"
+    def finished(self, reason: Literal["stop", "length", "needs_tools"]) -> LlmResponse:
+        """Return the whole reply, or what was made of it before a tool was needed."""
         return LlmResponse(reply=self.text, finish_reason=reason, **self._facts())
 
     def _elapsed_ms(self) -> float:

@@ -28,7 +28,7 @@ from antiphon_llm.service.draft import Draft
 from antiphon_llm.service.model import ChatModel, ToolsUnsupported
 from antiphon_llm.service.profiles import Profile
 from antiphon_llm.service.question import Question
-from antiphon_llm.service.rounds import RoundRules, Rounds, ToolMode
+from antiphon_llm.service.rounds import End, RoundRules, Rounds, ToolMode
 from antiphon_llm.service.tools import ToolBelt
 
 EARLY_CANCELS = 256
@@ -143,7 +143,7 @@ class Replies:
     async def _answer(self, draft: Draft, outcome: list[LlmResponse]) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                cut = await self._think(draft)
+                end = await self._think(draft)
         except TimeoutError:
             sentence = f"The language model took longer than {self._timeout_s:g} seconds."
             outcome.append(draft.failed(sentence))
@@ -151,9 +151,9 @@ class Replies:
             log.warning("reply.failed", detail=str(error))
             outcome.append(draft.failed(str(error)))
         else:
-            outcome.append(draft.finished(cut=cut))
+            outcome.append(draft.finished(end))
 
-    async def _think(self, draft: Draft) -> bool:
+    async def _think(self, draft: Draft) -> End:
         brain = self._brain
         if brain is None:
             msg = "The language model is still starting."

@@ -22,6 +22,7 @@ from antiphon_llm.service.model import (
 from antiphon_llm.service.tools import ToolBelt
 
 ToolMode = Literal["native", "schema", "none"]
+End = Literal["stop", "length", "needs_tools"]
 
 NO_TOOL = "none"
 DECIDE = "\n\n(Which tool is needed now? Answer in JSON.)"
@@ -45,6 +46,7 @@ class Outcome:
     text: str = ""
     calls: tuple[RequestedCall, ...] = ()
     finish_reason: FinishReason = "stop"
+    needs_tools: bool = False
 
 
 class Rounds:
@@ -72,8 +74,10 @@ class Rounds:
         self._rules = rules
         self._filters = filters
 
-    async def run(self, prompt: Prompt, specs: tuple[ToolSpec, ...], mode: ToolMode) -> bool:
-        """Make the reply; returns whether it was cut by its token limit.
+    async def run(self, prompt: Prompt, specs: tuple[ToolSpec, ...], mode: ToolMode) -> End:
+        """Make the reply; returns whether it is whole, cut by its token limit, or needs a tool.
+
+        A tentative request ends where a tool would have to be called; nothing is called for it.
 
         Raises:
             EngineError: the model failed or came to no answer; the draft holds what was made.
@@ -84,16 +88,23 @@ class Rounds:
             outcome = await self._native(replace(prompt, tools=specs))
         else:
             outcome = await self._by_schema(prompt, specs)
+        if outcome.needs_tools:
+            return "needs_tools"
         if not self._draft.text.strip():
             raise EngineError(_nothing_said(outcome))
-        return outcome.finish_reason == "length"
+        return "length" if outcome.finish_reason == "length" else "stop"
+
+    @property
+    def _is_tentative(self) -> bool:
+        return self._draft.request.data.tentative
 
     async def _native(self, prompt: Prompt) -> Outcome:
         outcome = Outcome()
         for number in range(self._rules.tool_rounds + 1):
             last = number == self._rules.tool_rounds
             outcome = await self._spoken(replace(prompt, may_call=False) if last else prompt)
-            if last or not outcome.calls:
+            outcome.needs_tools = bool(outcome.calls) and self._is_tentative and not last
+            if last or not outcome.calls or outcome.needs_tools:
                 break
             results = await self._call(outcome.calls)
             prompt = prompt.extended(
@@ -114,6 +125,8 @@ class Rounds:
             call = _call_in(decision, number)
             if call is None:
                 break
+            if self._is_tentative:
+                return Outcome(needs_tools=True)
             (result,) = await self._call((call,))
             prompt = prompt.extended(
                 ChatMessage("assistant", decision),
