@@ -145,6 +145,8 @@ BOUNDARIES = {
     "antiphon_runtime/handlers.py": "a handler's crash becomes a refusal",
     "antiphon_runtime/paho_transport/connection.py": "paho would hand the packet over for ever",
     "antiphon_runtime/tasks.py": "a thread hands its error to the waiter",
+    "antiphon_stt/guess.py": "a foreign engine's crash becomes a rejection",
+    "antiphon_stt/live.py": "a window's crash becomes its final",
     "antiphon_tools/service.py": "a foreign tool's crash becomes a result",
     "antiphon_tts/service.py": "a foreign voice's crash becomes a status",
 }

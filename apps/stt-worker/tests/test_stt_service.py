@@ -10,8 +10,18 @@ from typing import Any
 
 import pytest
 from antiphon_audio import Pcm, Span, wav
-from antiphon_contracts import AUDIO_UTTERANCE, STT_FINAL, ConfigError, EngineError, SttFinal
-from antiphon_runtime import Bus, Wiring, Worker
+from antiphon_contracts import (
+    AUDIO_IN,
+    AUDIO_UTTERANCE,
+    HEALTH,
+    SITE_STATUS,
+    STT_CONTROL,
+    STT_FINAL,
+    ConfigError,
+    EngineError,
+    SttFinal,
+)
+from antiphon_runtime import Bus, RuntimeSettings, Wiring, Worker
 from antiphon_runtime.testing import House
 from antiphon_runtime.transport import PublishOptions
 from antiphon_stt import Hints, Segment, SttSettings, Transcriber, Transcript
@@ -28,6 +38,16 @@ class Gate:
 
     def spans(self, pcm: Pcm) -> list[Span]:
         return [Span(100, 800)] if pcm.duration_ms >= 900 else []
+
+
+class Detector:
+    """Hears no voices in streams."""
+
+    def stream(self) -> Detector:
+        return self
+
+    def push(self, samples: Any) -> list[float]:
+        return []
 
 
 class Engine:
@@ -85,7 +105,7 @@ class AsyncEngine:
 
 
 def building(engine: Transcriber) -> Callable[[Worker[SttSettings]], Wiring]:
-    return partial(wire, transcriber=engine, open_gate=Gate)
+    return partial(wire, transcriber=engine, open_gate=Gate, open_detector=Detector)
 
 
 async def move_in(house: House, engine: Transcriber, **settings: Any) -> Bus:
@@ -350,8 +370,22 @@ async def test_an_engine_that_cannot_be_loaded_stops_the_worker_with_its_sentenc
             await move_in(house, Missing())
 
 
-async def test_streams_and_control_are_not_for_this_worker() -> None:
+@pytest.mark.parametrize(
+    ("settings", "group", "is_live"),
+    [({}, "", True), ({}, "g", False), ({"live": "on"}, "g", True), ({"live": "off"}, "", False)],
+    ids=["alone", "group", "told", "off"],
+)
+async def test_a_group_takes_recordings_only_unless_told(
+    settings: dict[str, Any], group: str, is_live: bool
+) -> None:
     async with House() as house:
-        bus = await move_in(house, Engine())
-        handled = [path for path in bus.queue_depths if not path.startswith("dead/")]
-        assert handled == [AUDIO_UTTERANCE.pattern]
+        health = await house.hear(HEALTH)
+        bus = await house.move_in(
+            "stt", SttSettings(**settings), building(Engine()), runtime=RuntimeSettings(group=group)
+        )
+        handled = {path for path in bus.queue_depths if not path.startswith("dead/")}
+        await health.until(lambda beats: any(beat.data.state != "starting" for beat in beats))
+    live = {AUDIO_IN.pattern, STT_CONTROL.pattern, SITE_STATUS.pattern}
+    assert handled == {AUDIO_UTTERANCE.pattern} | (live if is_live else set())
+    says_so = any("Recordings only" in note for note in health[-1].data.notes)
+    assert says_so == (group == "g" and not is_live)

@@ -139,6 +139,16 @@ async def test_a_multilingual_model_tells_the_language() -> None:
     assert "guten morgen" in words(finals["de"].text)
 
 
+class SetAtSecondLook(CancelFlag):
+    """Nobody waits any more once the first segment is there."""
+
+    looks = 0
+
+    def __bool__(self) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
 def test_a_cancelled_call_ends_after_its_segment(engine: FasterWhisper, what_time: Samples) -> None:
     minute = Pcm.from_float32(np.tile(what_time, 40), RATE_HZ)
     pcm = decode(wav.wrap(minute))
@@ -146,8 +156,23 @@ def test_a_cancelled_call_ends_after_its_segment(engine: FasterWhisper, what_tim
     cancelled = CancelFlag()
     cancelled.set()
     whole = engine.transcribe(pcm, Hints())
-    cut = engine.transcribe(pcm, Hints(cancelled=cancelled))
+    cut = engine.transcribe(pcm, Hints(cancelled=SetAtSecondLook()))
     assert len(cut.segments) == 1 < len(whole.segments)
+    assert not engine.transcribe(pcm, Hints(cancelled=cancelled)).segments
+
+
+def test_a_draft_and_what_is_long_have_the_same_words(
+    engine: FasterWhisper, what_time: Samples
+) -> None:
+    pcm = decode(wav.wrap(Pcm.from_float32(what_time, RATE_HZ)))
+    room = np.zeros(24 * 16_000, dtype=np.int16)
+    long = Pcm(np.concatenate((room, pcm.samples)), 16_000)
+    said = [
+        engine.transcribe(sound, hints)
+        for sound, hints in ((pcm, Hints()), (pcm, Hints(is_draft=True)), (long, Hints()))
+    ]
+    assert [words(transcript.text) for transcript in said] == ["what time is it"] * 3
+    assert 0.5 < said[0].confidence <= 1
 
 
 def test_nothing_at_all_is_no_error(engine: FasterWhisper) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from antiphon_runtime.late_imports import late_imports
 
 if TYPE_CHECKING:
-    from antiphon_stt.service import Hints, Transcriber
     from antiphon_stt.settings import SttSettings
+    from antiphon_stt.transcriber import Hints, Transcriber
     from antiphon_stt.transcript import Segment, Transcript
 else:
     __getattr__ = late_imports(
         __name__,
-        Hints="service",
-        Transcriber="service",
+        Hints="transcriber",
+        Transcriber="transcriber",
         SttSettings="settings",
         Segment="transcript",
         Transcript="transcript",

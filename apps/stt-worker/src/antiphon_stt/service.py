@@ -7,83 +7,27 @@ that what comes in is never judged behind a transcription that runs.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from antiphon_audio import Pcm
 from antiphon_contracts import EngineError, Rejection, SttFinal
-from antiphon_runtime import CancelFlag, ModelThread, RawMessage, Upstream
+from antiphon_runtime import ModelThread, RawMessage
 
 from antiphon_stt.ear import Ear, Hearing
+from antiphon_stt.recogniser import Recogniser
+from antiphon_stt.transcriber import Hints
 from antiphon_stt.transcript import Transcript
 
 STORED_FINALS = 256
-CLOSE_TIMEOUT_S = 1.0
 
 # What may go better when the same recording is sent again is not kept as its answer.
 _PASSING: frozenset[Rejection | None] = frozenset({"busy", "engine"})
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What an engine may know beside the sound.
-
-    Attributes:
-        language: ISO 639-1 code; None lets the engine find out.
-        prompt: words to expect, such as names.
-        cancelled: nobody waits any more; looked at between segments.
-    """
-
-    language: str | None = None
-    prompt: str = ""
-    cancelled: CancelFlag = field(default_factory=CancelFlag)
-
-
-class Transcriber(Protocol):
-    """Turns speech into text. Each method may be sync (run in the engine's thread) or async.
-
-    An engine that can follow a stream will offer one method more, found by duck-typing so that
-    these engines stay as they are: `def stream(self, hints: Hints) -> TranscriptStream`, where a
-    `TranscriptStream` has `push(pcm: Pcm) -> Transcript` (the transcript so far, for
-    `stt/partial`), `finish() -> Transcript` (for `stt/final`) and `close()`. For engines without
-    it the worker collects the utterance and calls `transcribe` at its end.
-
-    Attributes:
-        name: for people and health, e.g. `faster-whisper tiny.en int8`.
-    """
-
-    @property
-    def name(self) -> str:
-        """See the class."""
-        ...
-
-    def load(self) -> Awaitable[None] | None:
-        """Load the model and warm it up.
-
-        Raises:
-            ConfigError: it is missing or broken; the text says what mends it.
-        """
-        ...
-
-    def transcribe(self, pcm: Pcm, hints: Hints) -> Transcript | Awaitable[Transcript]:
-        """Return what is said in `pcm`: 16 kHz speech without long pauses.
-
-        Raises:
-            EngineError: it failed; the text is one sentence for people.
-        """
-        ...
-
-    def close(self) -> Awaitable[None] | None:
-        """Let go of the model; `load` may follow."""
-        ...
 
 
 class Announce(Protocol):
@@ -119,32 +63,29 @@ class UtteranceService:
 
     Args:
         ear: finds the speech.
-        transcriber: understands it.
+        recogniser: understands it.
         announce: sends the finals.
         limits: how much is taken on.
         language: ISO 639-1 code of what is spoken; None lets the engine find out.
         prompt: words to expect.
-        upstream: the engine is asked through it; None asks the engine itself, once.
     """
 
     def __init__(
         self,
         ear: Ear,
-        transcriber: Transcriber,
+        recogniser: Recogniser,
         announce: Announce,
         limits: Limits,
         *,
         language: str | None = None,
         prompt: str = "",
-        upstream: Upstream | None = None,
     ) -> None:
         self._ear = ear
-        self._transcriber = transcriber
+        self._recogniser = recogniser
         self._announce = announce
         self._limits = limits
         self._language = language
         self._prompt = prompt
-        self._upstream = upstream
         self._open: set[tuple[str, str]] = set()
         self._done: OrderedDict[tuple[str, str], SttFinal] = OrderedDict()
 
@@ -156,22 +97,11 @@ class UtteranceService:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Load everything; recordings can be taken while the block runs."""
-        self._slots = asyncio.Semaphore(self._limits.parallel)
         calls = self._limits.capacity + 1
-        with (
-            ModelThread("stt-ear", queue_limit=calls) as self._ear_thread,
-            ModelThread("stt-engine", queue_limit=calls) as self._engine_thread,
-        ):
+        with ModelThread("stt-ear", queue_limit=calls) as self._ear_thread:
             await self._ear_thread.call(self._ear.load)
-            await self._engine_thread.call(self._transcriber.load)
-            try:
-                async with nullcontext() if self._upstream is None else self._upstream.open():
-                    yield
-            finally:
-                # A call that still runs in the thread goes before; the process need not wait.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                        await self._engine_thread.call(self._transcriber.close)
+            async with self._recogniser.lifespan():
+                yield
 
     async def on_utterance(self, message: RawMessage) -> None:
         """Answer a recording; the same one again is answered from the store, or joins itself."""
@@ -225,7 +155,7 @@ class UtteranceService:
                 hearing = await self._ear_thread.call(self._ear.listen, data)
                 if hearing.rejected is not None:
                     return _rejected(utterance_id, hearing.rejected, hearing.detail, hearing)
-                transcript, transcribe_ms = await self._transcribe(hearing.speech, hints)
+                found = await self._recogniser.transcribe(hearing.speech, hints)
         except EngineError as error:
             return _rejected(utterance_id, "engine", str(error), hearing)
         except TimeoutError:
@@ -233,14 +163,7 @@ class UtteranceService:
             return _rejected(utterance_id, "engine", detail, hearing)
         finally:
             hints.cancelled.set()
-        return _final(utterance_id, hearing, transcript, transcribe_ms)
-
-    async def _transcribe(self, speech: Pcm, hints: Hints) -> tuple[Transcript, float]:
-        async with self._slots:
-            begun = time.perf_counter()
-            ask = partial(self._engine_thread.call, self._transcriber.transcribe, speech, hints)
-            transcript = await (ask() if self._upstream is None else self._upstream.call(ask))
-            return transcript, 1000.0 * (time.perf_counter() - begun)
+        return _final(utterance_id, hearing, *found)
 
 
 def _final(

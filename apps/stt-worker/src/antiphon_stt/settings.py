@@ -80,3 +80,40 @@ class SttSettings(Settings):
     silence_dbfs: float = Field(
         default=-45.0, le=0, description="Recordings without speech below this level are silence."
     )
+    live: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether to listen to microphones' streams; auto: unless in a group, whose "
+        "members cannot share a stream.",
+    )
+    turn_detector: str = Field(
+        default="adaptive",
+        description="What tells whether somebody has finished: adaptive (by the words), smart-turn "
+        "(by the sound and the words) or one you installed.",
+    )
+    min_silence_ms: int = Field(
+        default=350,
+        ge=100,
+        le=3_000,
+        description="Silence that ends an utterance which seems complete.",
+    )
+    max_silence_ms: int = Field(
+        default=900,
+        ge=200,
+        le=5_000,
+        description='Silence that ends any utterance, also after "and", "um" or a comma.',
+    )
+    min_speech_ms: int = Field(
+        default=96, ge=32, le=1_000, description="Shorter sounds are not taken for speech."
+    )
+    max_utterance_s: float = Field(
+        default=30.0, ge=2, le=120, description="A live utterance is ended after so long."
+    )
+    partials: bool = Field(
+        default=True, description="Whether to say what is understood while somebody speaks."
+    )
+    partial_every_s: float = Field(
+        default=1.5, ge=0.5, le=60, description="Speech between two partial transcripts, at least."
+    )
+    max_sites: int = Field(
+        default=32, ge=1, le=1_000, description="Sites that can be listened to at once."
+    )

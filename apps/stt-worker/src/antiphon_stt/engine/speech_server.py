@@ -12,7 +12,7 @@ from antiphon_contracts import ConfigError, EngineError
 from antiphon_runtime.upstream import shown
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from antiphon_stt.service import Hints
+from antiphon_stt.transcriber import Hints
 from antiphon_stt.transcript import Segment, Transcript
 
 if TYPE_CHECKING:

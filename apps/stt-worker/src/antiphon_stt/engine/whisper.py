@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from antiphon_models import ModelStore
 from antiphon_runtime import CancelFlag
 from numpy.typing import NDArray
 
-from antiphon_stt.service import Hints
-from antiphon_stt.transcript import Segment, Transcript
+from antiphon_stt.transcriber import Hints
+from antiphon_stt.transcript import MAX_COMPRESSION_RATIO, Segment, Transcript
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -29,14 +30,28 @@ if TYPE_CHECKING:
     class _WhisperInfo(Protocol):
         language: str
 
+    class _Generated(Protocol):
+        sequences_ids: list[list[int]]
+        scores: list[float]
+        no_speech_prob: float
+
     class _InnerModel(Protocol):
         is_multilingual: bool
+
+        def generate(
+            self, features: object, prompts: list[list[int]], **options: object
+        ) -> list[_Generated]: ...
 
     class _WhisperModel(Protocol):
         """The part of faster_whisper.WhisperModel in use here; it ships no types."""
 
         model: _InnerModel
+        hf_tokenizer: object
         supported_languages: list[str]
+
+        def feature_extractor(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
+        def encode(self, features: NDArray[np.float32]) -> object: ...
 
         def transcribe(
             self, audio: NDArray[np.float32], **options: object
@@ -45,6 +60,12 @@ if TYPE_CHECKING:
 
 RATE_HZ = 16_000
 WARM_UP_MS = 500
+CONTEXT_S = 20.0
+DRAFT_CONTEXT_S = 12.0
+_FRAMES_S = 100
+_SPARE_FRAMES = 200
+_MAX_TOKENS_S = 12
+_MAX_PROMPT_TOKENS = 200
 
 _MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
 # What CTranslate2 and faster-whisper raise for weights or input that they cannot work with.
@@ -115,12 +136,23 @@ class FasterWhisper:
         model = self._model
         if model is None:
             raise EngineError("The speech model is not loaded.", retryable=True)
+        if hints.cancelled or not len(pcm):
+            return Transcript(())
+        language = hints.language if model.model.is_multilingual else "en"
         try:
-            return _run(
+            short = language and _run_short(
+                model,
+                pcm,
+                language=language,
+                prompt=hints.prompt,
+                beam_size=self._beam_size,
+                context_s=DRAFT_CONTEXT_S if hints.is_draft else CONTEXT_S,
+            )
+            return short or _run(
                 model,
                 pcm,
                 cancelled=hints.cancelled,
-                language=hints.language if model.model.is_multilingual else "en",
+                language=language,
                 initial_prompt=hints.prompt or None,
                 beam_size=self._beam_size,
             )
@@ -167,6 +199,51 @@ class FasterWhisper:
                 "ANTIPHON_STT_MODEL=tiny.en"
             )
         return ConfigError(f"The weights of {self._model_name} are broken ({why}): {mend}.")
+
+
+def _run_short(
+    model: _WhisperModel, pcm: Pcm, *, language: str, prompt: str, beam_size: int, context_s: float
+) -> Transcript | None:
+    """Transcribe with a shorter context than Whisper's 30 s, which costs so much less.
+
+    Whisper is trained on 30 s, padded with silence, and spends the same on a word as on a minute's
+    half. Its encoder takes less as well: with 20 s the word error rate on 40 commands and 5
+    recordings stayed the same (0.066 against 0.073) at 0.44 of the cost, with 15 s it lost a first
+    word, and below 12 s it begins to repeat itself.
+
+    Returns:
+        None if it does not fit, or comes out as Whisper's endless repetition does.
+    """
+    from faster_whisper.tokenizer import Tokenizer
+
+    features = model.feature_extractor(pcm.to_float32())
+    frames = round(context_s * _FRAMES_S)
+    if features.shape[-1] + _SPARE_FRAMES > frames:
+        return None
+    padded = np.pad(features, ((0, 0), (0, frames - features.shape[-1])))
+    tokenizer = Tokenizer(
+        model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language
+    )
+    start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+    if prompt:
+        words = tokenizer.encode(f" {prompt.strip()}")[-_MAX_PROMPT_TOKENS:]
+        start = [tokenizer.sot_prev, *words, *start]
+    (found,) = model.model.generate(
+        model.encode(padded),
+        [start],
+        beam_size=beam_size,
+        max_length=len(start) + _MAX_TOKENS_S * int(pcm.duration_ms / 1000.0 + 2),
+        return_scores=True,
+        return_no_speech_prob=True,
+    )
+    tokens = found.sequences_ids[0]
+    said = tokenizer.decode(tokens)
+    squeezed = len(said.encode()) / len(zlib.compress(said.encode()))
+    if squeezed > MAX_COMPRESSION_RATIO:
+        return None
+    logprob = found.scores[0] * len(tokens) / (len(tokens) + 1)
+    segment = Segment(said, logprob, found.no_speech_prob, squeezed, len(tokens))
+    return Transcript((segment,) if said.strip() else (), language)
 
 
 def _run(
