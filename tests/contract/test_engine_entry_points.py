@@ -21,6 +21,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 GROUPS: dict[str, dict[str, str]] = PROJECT["entry-points"]
 OWNERS = {
     "antiphon.transcribers": "antiphon_stt",
+    "antiphon.turn_detectors": "antiphon_stt",
     "antiphon.synthesizers": "antiphon_tts",
     "antiphon.embedders": "antiphon_memory",
     "antiphon.stores": "antiphon_memory",

@@ -17,11 +17,12 @@ def test_names() -> None:
         "minilm-l6-v2-int8",
         "minilm-l6-v2",
         "smollm2-135m-instruct-q4_1",
+        "smart-turn-v3.2",
     }
 
 
 def test_defaults_are_one_of_each_kind() -> None:
-    assert set(DEFAULTS) == {"stt", "tts", "embedder", "llm"}
+    assert set(DEFAULTS) == {"stt", "tts", "embedder", "llm", "turn"}
     for kind, name in DEFAULTS.items():
         assert CATALOGUE[name].kind == kind
 
@@ -34,8 +35,8 @@ def test_everything_is_pinned(model: Model) -> None:
     assert all(SHA256.fullmatch(pack.sha256) and pack.version for pack in model.packs)
     assert re.fullmatch("[0-9a-f]{40}", model.hub.revision)
     assert len(model.files) == len(model.contents)
-    assert model.size_bytes > 20_000_000
-    assert model.download_bytes > 20_000_000
+    assert model.size_bytes > 8_000_000
+    assert model.download_bytes > 8_000_000
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)

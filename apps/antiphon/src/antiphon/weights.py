@@ -39,7 +39,7 @@ def needed_models() -> list[str]:
         names.append("minilm-l6-v2" if slow else "minilm-l6-v2-int8")
     if llm.provider == "embedded" or (llm.provider == "auto" and not llm.base_url):
         names.append(llm.embedded_model)
-    return [*hearing_models(), *(name for name in names if name in CATALOGUE)]
+    return [*hearing_models(), *turn_models(), *(name for name in names if name in CATALOGUE)]
 
 
 def hearing_models() -> list[str]:
@@ -47,6 +47,12 @@ def hearing_models() -> list[str]:
     stt = load_settings(SttSettings)
     name = f"whisper-{stt.model}"
     return [name] if stt.engine == "faster-whisper" and name in CATALOGUE else []
+
+
+def turn_models() -> list[str]:
+    """Return what tells whether a speaker has finished, where it has weights."""
+    is_wanted = load_settings(SttSettings).turn_detector == "smart-turn"
+    return ["smart-turn-v3.2"] if is_wanted else []
 
 
 async def fetch(settings: RuntimeSettings, names: Sequence[str], console: Console) -> list[Path]:

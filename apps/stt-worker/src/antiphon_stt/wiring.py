@@ -65,7 +65,10 @@ def build(worker: Worker[SttSettings]) -> Wiring:
     transcriber: Transcriber = load_engine("antiphon.transcribers", settings.engine)(
         settings, models
     )
-    return wire(worker, transcriber, gate_opener(settings))
+    turns: TurnDetector = load_engine("antiphon.turn_detectors", settings.turn_detector)(
+        settings, models
+    )
+    return wire(worker, transcriber, gate_opener(settings), turns)
 
 
 def wire(
@@ -100,7 +103,7 @@ def wire(
         settings,
         recogniser,
         open_detector or detector_opener(settings),
-        turns or AdaptiveSilence(patience_of(settings)),
+        turns or AdaptiveSilence(Patience()),
         voice,
     )
     handlers += [
@@ -199,12 +202,6 @@ def make_live(
         language=settings.language or None,
         prompt=settings.prompt,
     )
-
-
-def patience_of(settings: SttSettings) -> Patience:
-    """Return how long the settings want to wait in silence."""
-    shortest, longest = settings.min_silence_ms, settings.max_silence_ms
-    return Patience(min(shortest, longest), max(shortest, round(0.67 * longest)), longest)
 
 
 def detector_opener(settings: SttSettings) -> Callable[[], VoiceDetector]:

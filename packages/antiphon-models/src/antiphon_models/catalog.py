@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["stt", "tts", "embedder", "llm"]
+Kind = Literal["stt", "tts", "embedder", "llm", "turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +247,20 @@ _SMOLLM2 = _Shelf(
     """,  # noqa: E501  (one file, one line)
 )
 
+# The wheel of a framework that carries the weights beside its code; only they are unpacked.
+_SMART_TURN = _Shelf(
+    Pack(
+        "pipecat-ai",
+        "1.14.0",
+        "0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44",
+        12_109_725,
+    ),
+    "pipecat/audio/turn/smart_turn/data",
+    """
+    2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f 8679182 smart-turn-v3.2-cpu.onnx
+    """,  # noqa: E501  (one file, one line)
+)
+
 _MODELS = (
     Model(
         name="whisper-tiny.en",
@@ -344,6 +358,19 @@ _MODELS = (
             _same(*_SMOLLM2.contents()),
         ),
     ),
+    Model(
+        name="smart-turn-v3.2",
+        kind="turn",
+        title="Smart Turn v3.2: whether a speaker has finished, 23 languages, int8 ONNX",
+        licence="BSD-2-Clause",
+        contents=_SMART_TURN.contents(),
+        packs=(_SMART_TURN.pack,),
+        hub=HubSource(
+            "pipecat-ai/smart-turn-v3",
+            "f766f81d3cfdf7737ac64aad813d91bbfd56bf93",
+            _same(*_SMART_TURN.contents()),
+        ),
+    ),
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
@@ -355,6 +382,7 @@ DEFAULTS: Mapping[Kind, str] = MappingProxyType(
         "tts": "piper-en_US-joe-medium",
         "embedder": "minilm-l6-v2-int8",
         "llm": "smollm2-135m-instruct-q4_1",
+        "turn": "smart-turn-v3.2",
     }
 )
 """What the first run needs, by kind."""

@@ -1,14 +1,27 @@
-"""The engines that come with Antiphon: factories of the group `antiphon.transcribers`."""
+"""The engines that come with Antiphon.
+
+Factories of the groups `antiphon.transcribers` and `antiphon.turn_detectors`.
+"""
 
 from __future__ import annotations
 
 from antiphon_models import ModelStore
 
+from antiphon_stt.engine.smart_turn import SmartTurn
 from antiphon_stt.engine.speech_server import SpeechServer
 from antiphon_stt.engine.whisper import FasterWhisper
 from antiphon_stt.settings import SttSettings
+from antiphon_stt.turn_detector import AdaptiveSilence, Patience
 
-__all__ = ["FasterWhisper", "SpeechServer", "faster_whisper", "openai"]
+__all__ = [
+    "FasterWhisper",
+    "SmartTurn",
+    "SpeechServer",
+    "adaptive",
+    "faster_whisper",
+    "openai",
+    "smart_turn",
+]
 
 
 def faster_whisper(settings: SttSettings, models: ModelStore) -> FasterWhisper:
@@ -32,3 +45,19 @@ def openai(settings: SttSettings, models: ModelStore) -> SpeechServer:  # noqa: 
         is_verbose=settings.openai_format == "verbose_json",
         timeout_s=settings.openai_timeout_s,
     )
+
+
+def adaptive(settings: SttSettings, models: ModelStore) -> AdaptiveSilence:  # noqa: ARG001  (the group's signature)
+    """Whether a turn is done, by its words."""
+    return AdaptiveSilence(patience_of(settings))
+
+
+def smart_turn(settings: SttSettings, models: ModelStore) -> SmartTurn:
+    """Whether a turn is done, by its sound and words."""
+    return SmartTurn(models, patience_of(settings))
+
+
+def patience_of(settings: SttSettings) -> Patience:
+    """Return how long the settings want to wait in silence."""
+    shortest, longest = settings.min_silence_ms, settings.max_silence_ms
+    return Patience(min(shortest, longest), max(shortest, round(0.67 * longest)), longest)

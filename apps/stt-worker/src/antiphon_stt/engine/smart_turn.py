@@ -1,0 +1,115 @@
+"""Smart Turn v3: whether a turn is done, by its sound, on onnxruntime.
+
+The model is Daily's (BSD-2-Clause), a head on Whisper tiny's encoder, and takes what Whisper takes:
+the log-mel spectrum of 8 s, the end of the turn at the end, silence before it, at unit variance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from antiphon_audio import Pcm
+from antiphon_contracts import ConfigError, EngineError
+from antiphon_models import ModelStore
+from numpy.typing import NDArray
+
+from antiphon_stt.turn_detector import AdaptiveSilence, Patience, is_open
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Session(Protocol):
+        """The part of onnxruntime.InferenceSession in use here; it ships no types."""
+
+        def run(
+            self, outputs: None, inputs: dict[str, NDArray[np.float32]]
+        ) -> list[NDArray[np.float32]]: ...
+
+    class _Extractor(Protocol):
+        """The part of faster_whisper's FeatureExtractor in use here."""
+
+        def __call__(self, waveform: NDArray[np.float32], padding: int) -> NDArray[np.float32]: ...
+
+
+MODEL = "smart-turn-v3.2"
+FILE = "smart-turn-v3.2-cpu.onnx"
+CONTEXT_S = 8
+RATE_HZ = 16_000
+DONE = 0.5
+"""The model's own threshold."""
+_SAMPLES = CONTEXT_S * RATE_HZ
+_QUIET_VARIANCE = 1e-7
+
+
+class SmartTurn:
+    """Decides by the sound, and by the words where they break off: see `TurnDetector`.
+
+    Args:
+        models: where the weights are.
+        patience: how long to wait.
+    """
+
+    name = "Smart Turn v3.2"
+
+    def __init__(self, models: ModelStore, patience: Patience) -> None:
+        self._models = models
+        self._patience = patience
+        self._words = AdaptiveSilence(patience)
+        self._session: _Session | None = None
+        self._extract: _Extractor | None = None
+
+    def load(self) -> None:
+        """Load the weights, from this machine only, and run them once.
+
+        Raises:
+            ConfigError: they, or the libraries, are missing or broken.
+        """
+        path = self._models.checked_path(MODEL) / FILE
+        try:
+            import onnxruntime
+            from faster_whisper.feature_extractor import FeatureExtractor
+        except ImportError as error:
+            msg = "Smart Turn needs the speech-to-text extra: pip install 'antiphon[stt]'"
+            raise ConfigError(msg) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        # onnxruntime's errors have no common root but Exception.
+        except Exception as error:
+            msg = f"The weights of {MODEL} do not load: run `antiphon models fetch {MODEL}`."
+            raise ConfigError(msg) from error
+        self._extract = FeatureExtractor(chunk_length=CONTEXT_S)
+        self.by_sound(Pcm.silence(500, RATE_HZ))
+
+    def by_sound(self, speech: Pcm) -> float | None:
+        """See `TurnDetector`.
+
+        Raises:
+            EngineError: the model is not loaded, or failed.
+        """
+        if self._session is None or self._extract is None:
+            raise EngineError("Smart Turn is not loaded.", retryable=True)
+        sound = speech.to_float32()[-_SAMPLES:]
+        sound = np.pad(sound, (_SAMPLES - len(sound), 0))
+        sound = (sound - sound.mean()) / np.sqrt(sound.var() + _QUIET_VARIANCE)
+        features = self._extract(sound, padding=0).astype(np.float32)
+        try:
+            (found,) = self._session.run(None, {"input_features": features[None]})
+        # As above.
+        except Exception as error:
+            raise EngineError("Smart Turn failed on this utterance.") from error
+        return float(found.reshape(-1)[0])
+
+    def patience_ms(self, text: str, done: float | None) -> int:
+        """See `TurnDetector`."""
+        if done is None:
+            return self._words.patience_ms(text, done)
+        if done < DONE or is_open(text):
+            return self._patience.long
+        return self._patience.short
