@@ -80,6 +80,15 @@ COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_stt"]
 
+FROM core AS wake
+COPY --from=build /opt/requirements/wake.txt /opt/requirements/
+RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
+        --requirement /opt/requirements/core.txt --requirement /opt/requirements/wake.txt
+COPY --from=wheel /out/ /
+USER antiphon
+CMD ["python", "-m", "antiphon_wake"]
+
 FROM core AS tts
 # espeak-ng speaks when Piper or its voice cannot.
 RUN apt-get update \

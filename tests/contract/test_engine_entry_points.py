@@ -25,12 +25,14 @@ OWNERS = {
     "antiphon.synthesizers": "antiphon_tts",
     "antiphon.embedders": "antiphon_memory",
     "antiphon.stores": "antiphon_memory",
+    "antiphon.wake_detectors": "antiphon_wake",
     "antiphon.tools": "antiphon_tools",
 }
 POINTS = [(group, name) for group, points in GROUPS.items() for name in points]
 HEAVY = {
     "faster_whisper", "ctranslate2", "onnxruntime", "piper", "sentence_transformers", "torch",
     "openai", "xllamacpp", "sounddevice", "tokenizers", "huggingface_hub",
+    "pymicro_wakeword", "pyopen_wakeword",
 }  # fmt: skip
 
 

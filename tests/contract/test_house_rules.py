@@ -183,6 +183,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "openai": ("antiphon_llm/engine", "antiphon_stt/engine", "antiphon_tts/engine"),
     "xllamacpp": ("antiphon_llm/engine",),
+    "pymicro_wakeword": ("antiphon_wake/engine",),
+    "pyopen_wakeword": ("antiphon_wake/engine",),
     "sounddevice": ("antiphon_satellite/engine", "antiphon/doctor"),
     "hassil": ("antiphon_router/engine",),
     "simpleeval": ("antiphon_tools/engine",),

@@ -63,6 +63,7 @@ def test_status_shows_every_worker(stack: Stack) -> None:
     done = stack.run("status", "--json")
     health = json.loads(done.stdout)
     assert {worker["kind"] for worker in health.values()} == {
+        "wake",
         "stt",
         "tts",
         "llm",

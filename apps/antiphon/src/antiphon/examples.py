@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 PACKAGES = (
     "antiphon_runtime",
     "antiphon_satellite",
+    "antiphon_wake",
     "antiphon_stt",
     "antiphon_router",
     "antiphon_llm",

@@ -21,6 +21,7 @@ from antiphon_runtime import load_settings
 from antiphon_runtime.settings import config_path
 from antiphon_stt.settings import SttSettings
 from antiphon_tts.settings import TtsSettings
+from antiphon_wake.settings import WakeSettings
 
 from antiphon.examples import settings_classes
 from antiphon.settings import search_path
@@ -34,6 +35,10 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "onnx": ("onnxruntime", "tokenizers"),
     },
     "st": {"sentence-transformers": ("sentence_transformers",)},
+    "wake": {
+        "pymicro-wakeword": ("pymicro_wakeword",),
+        "pyopen-wakeword": ("pyopen_wakeword",),
+    },
     "tools": {"tools": ("jsonschema", "simpleeval")},
 }
 """What each extra brings, by the choice in the settings that needs it."""
@@ -70,6 +75,7 @@ def _choices() -> dict[str, set[str]]:
         "llm": {"server" if served and llm.provider != "embedded" else "embedded"},
         "memory": {memory.store, embedder},
         "st": {embedder},
+        "wake": {load_settings(WakeSettings).engine},
         "tools": {"tools"},
     }
 

@@ -47,6 +47,7 @@ PARTS = (
     Part("memory", "antiphon_memory"),
     Part("tools", "antiphon_tools"),
     Part("stt", "antiphon_stt"),
+    Part("wake", "antiphon_wake"),
     Part("tts", "antiphon_tts"),
     Part("llm", "antiphon_llm"),
     Part("satellite", "antiphon_satellite"),
