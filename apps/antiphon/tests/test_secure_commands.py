@@ -73,7 +73,7 @@ def test_init_makes_everything_for_its_owner_alone(antiphon: Type, folder: Path)
     for path in folder.rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     assert {user.name for user in household(folder).users} == {
-        *("memory-1", "tools-1", "stt-1", "tts-1", "llm-1", "router-1"),
+        *("memory-1", "tools-1", "stt-1", "wake-1", "tts-1", "llm-1", "router-1"),
         *("satellite-default", "operator"),
     }
 
@@ -96,7 +96,7 @@ def test_a_second_init_changes_nothing_and_says_so(antiphon: Type, folder: Path)
     before = contents(folder)
     code, said = antiphon("secure", "init")
     assert code == 0
-    assert "was there already: 9 users keep their secrets" in said
+    assert "was there already: 10 users keep their secrets" in said
     assert "certificate is as it was" in said
     assert contents(folder) == before
 
