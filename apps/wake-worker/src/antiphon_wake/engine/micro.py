@@ -14,6 +14,7 @@ from antiphon_contracts import ConfigError, EngineError
 from numpy.typing import NDArray
 
 from antiphon_wake.detector import Lag, Phrase, PhraseStream, Score
+from antiphon_wake.engine import tflite
 
 if TYPE_CHECKING:
     from pymicro_wakeword import MicroWakeWord
@@ -108,6 +109,7 @@ def _read(path: Path) -> _Model:
         about = json.loads(path.read_text(encoding="utf-8"))
         how = about["micro"]
         phrase = Phrase(path.stem, float(how["probability_cutoff"]), LAGS.get(path.stem, Lag()))
+        tflite.check(path.parent / str(about["model"]))
         model = _Model(phrase, path, max(1, int(how["sliding_window_size"])))
         model.open().close()
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -10,6 +10,7 @@ from antiphon_contracts import ConfigError, EngineError
 from numpy.typing import NDArray
 
 from antiphon_wake.detector import Lag, Phrase, PhraseStream, Score
+from antiphon_wake.engine import tflite
 
 CHUNK = 1280  # samples between two scores, 80 ms
 THRESHOLD = 0.5
@@ -59,8 +60,7 @@ class OpenDetector:
         self._found = {path.stem: path for path in (*builtin, *self._models)}
         for path in self._found.values():
             try:
-                if not path.is_file():
-                    raise FileNotFoundError(path.name)
+                tflite.check(path)
                 pyopen_wakeword.OpenWakeWord.from_model(path).close()
             except (OSError, RuntimeError, ValueError) as error:
                 msg = f"{path.name} cannot be used as a wake word: give openWakeWord's .tflite"
