@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 from antiphon_audio import Pcm, Place, decode, resample, wrap_frame
 from antiphon_audio.microphone import FRAME_SAMPLES, RATE_HZ
 from antiphon_contracts import ConfigError
-from antiphon_models import ModelStore, default_root
 from antiphon_wake import Ear, Heard, WakeDetector
 from antiphon_wake.ear import Wish
 from antiphon_wake.engine import MicroDetector, OpenDetector
 from numpy.typing import NDArray
+from spoken_words import last_loud, say
 
 pytestmark = pytest.mark.e2e
 
@@ -27,33 +26,8 @@ OTHER_SPEECH = (
     "Hey, did you hear the news? The band will play on the market square at eight. "
 )
 PHRASES = ("okay_nabu", "hey_jarvis", "alexa", "hey_mycroft")
-"""Two minutes and a half of it are heard for all phrases at once, at two speeds."""
 
 Sound = NDArray[np.int16]
-
-
-class Voice:
-    """Piper, which the tests alone need at several speeds."""
-
-    def __init__(self) -> None:
-        from piper import PiperVoice
-
-        folder = ModelStore(default_root(None)).ensure("piper-en_US-joe-medium")
-        self._voice = PiperVoice.load(folder / "en_US-joe-medium.onnx")
-
-    @cache  # noqa: B019  (one voice lives as long as the tests)
-    def say(self, text: str, pace: float = 1.0) -> Sound:
-        from piper import SynthesisConfig
-
-        config = SynthesisConfig(length_scale=pace)
-        chunks = list(self._voice.synthesize(text, config))
-        sound = np.concatenate([np.frombuffer(c.audio_int16_bytes, np.int16) for c in chunks])
-        return resample(Pcm(sound, chunks[0].sample_rate), RATE_HZ).samples
-
-
-@pytest.fixture(scope="module")
-def voice() -> Voice:
-    return Voice()
 
 
 @pytest.fixture(scope="module", params=[MicroDetector, OpenDetector])
@@ -99,15 +73,9 @@ def silence(ms: int) -> Sound:
     return np.zeros(ms * RATE_HZ // 1000, dtype=np.int16)
 
 
-def last_loud(sound: Sound) -> int:
-    return int(np.nonzero(np.abs(sound.astype(np.int32)) > 700)[0][-1])
-
-
 @pytest.mark.parametrize("pace", [0.8, 1.0, 1.3])
-def test_the_phrase_is_heard_at_any_pace_where_it_is(
-    detector: WakeDetector, voice: Voice, pace: float
-) -> None:
-    phrase = voice.say("Okay nabu.", pace)
+def test_the_phrase_is_heard_at_any_pace_where_it_is(detector: WakeDetector, pace: float) -> None:
+    phrase = say("Okay nabu.", pace)
     before = silence(2_000)
     sound = np.concatenate((before, phrase, silence(1_500)))
     (heard,) = heard_in(detector, sound, "okay_nabu")
@@ -122,16 +90,16 @@ def test_the_phrase_is_heard_at_any_pace_where_it_is(
 @pytest.mark.parametrize("pace", [0.8, 1.0, 1.3])
 @pytest.mark.parametrize("command", ["turn on the lamp", "what time is it", "open the door"])
 def test_the_phrase_is_heard_in_one_breath_with_a_command(
-    micro: MicroDetector, voice: Voice, command: str, pace: float
+    micro: MicroDetector, command: str, pace: float
 ) -> None:
-    sound = np.concatenate((silence(2_000), voice.say(f"Okay nabu {command}", pace), silence(500)))
+    sound = np.concatenate((silence(2_000), say(f"Okay nabu {command}", pace), silence(500)))
     (heard,) = heard_in(micro, sound, "okay_nabu")
     assert 450 <= (heard.end - heard.begin) / 16 <= 1_000
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_phrase_is_heard_in_noise(micro: MicroDetector, voice: Voice, seed: int) -> None:
-    phrase = voice.say("Okay nabu.")
+def test_the_phrase_is_heard_in_noise(micro: MicroDetector, seed: int) -> None:
+    phrase = say("Okay nabu.")
     words = phrase[: last_loud(phrase)].astype(np.float64)
     loudness = float(np.sqrt(np.mean(words * words)))
     sound = np.concatenate((silence(2_000), phrase, silence(1_500)))
@@ -141,18 +109,16 @@ def test_the_phrase_is_heard_in_noise(micro: MicroDetector, voice: Voice, seed: 
 
 
 @pytest.mark.parametrize("name", ["hey_jarvis", "hey_mycroft"])
-def test_other_phrases_are_heard_side_by_side(
-    micro: MicroDetector, voice: Voice, name: str
-) -> None:
+def test_other_phrases_are_heard_side_by_side(micro: MicroDetector, name: str) -> None:
     text = name.replace("_", " ").title()
-    sound = np.concatenate((silence(2_000), voice.say(f"{text}."), silence(1_500)))
+    sound = np.concatenate((silence(2_000), say(f"{text}."), silence(1_500)))
     assert [heard.phrase for heard in heard_in(micro, sound, *PHRASES)] == [name]
 
 
-def test_openwakeword_brings_a_phrase_more(voice: Voice) -> None:
+def test_openwakeword_brings_a_phrase_more() -> None:
     detector = OpenDetector()
     detector.load()
-    sound = np.concatenate((silence(2_000), voice.say("Hey Rhasspy."), silence(1_500)))
+    sound = np.concatenate((silence(2_000), say("Hey Rhasspy."), silence(1_500)))
     assert [heard.phrase for heard in heard_in(detector, sound, "hey_rhasspy")] == ["hey_rhasspy"]
 
 
@@ -161,10 +127,8 @@ def recordings() -> Iterator[Sound]:
         yield resample(decode(path.read_bytes()), RATE_HZ).samples
 
 
-def test_nothing_is_heard_in_five_minutes_of_anything_else(
-    micro: MicroDetector, voice: Voice
-) -> None:
-    spoken = [voice.say(OTHER_SPEECH, pace) for pace in (0.85, 1.0, 1.2)]
+def test_nothing_is_heard_in_five_minutes_of_anything_else(micro: MicroDetector) -> None:
+    spoken = [say(OTHER_SPEECH, pace) for pace in (0.85, 1.0, 1.2)]
     people = list(recordings())
     assert people, "the recordings of the package pocketsphinx-testdata are missing"
     rest = np.concatenate((*spoken, *people))
@@ -174,7 +138,7 @@ def test_nothing_is_heard_in_five_minutes_of_anything_else(
     assert heard_in(micro, sound, *PHRASES) == []
 
 
-def test_a_model_file_of_ones_own_is_heard_under_its_name(tmp_path: Path, voice: Voice) -> None:
+def test_a_model_file_of_ones_own_is_heard_under_its_name(tmp_path: Path) -> None:
     import pymicro_wakeword
 
     source = Path(pymicro_wakeword.__file__).parent / "models"
@@ -183,7 +147,7 @@ def test_a_model_file_of_ones_own_is_heard_under_its_name(tmp_path: Path, voice:
     own.write_text((source / "okay_nabu.json").read_text())
     detector = MicroDetector([own])
     detector.load()
-    sound = np.concatenate((silence(2_000), voice.say("Okay nabu."), silence(1_500)))
+    sound = np.concatenate((silence(2_000), say("Okay nabu."), silence(1_500)))
     assert [heard.phrase for heard in heard_in(detector, sound, "computer")] == ["computer"]
 
 
