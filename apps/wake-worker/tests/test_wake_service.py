@@ -408,8 +408,7 @@ async def test_what_has_piled_up_does_not_hold_up_the_loop() -> None:
     async with bench.service.lifespan(), asyncio.TaskGroup() as group:
         group.create_task(others(), name="others")
         await asyncio.sleep(0)
-        before, begun = turns, asyncio.get_running_loop().time()
-        await bench.hear("a", 500)
-        took_s = asyncio.get_running_loop().time() - begun
+        before = turns
+        await bench.hear("a", 1_000)
         done = True
-    assert turns - before >= took_s / 0.02
+    assert turns - before >= 5
