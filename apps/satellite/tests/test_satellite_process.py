@@ -146,7 +146,7 @@ async def test_a_stop_is_obeyed_in_the_middle(tmp_path: Path) -> None:
 async def test_a_recording_arrives_as_an_utterance(tmp_path: Path) -> None:
     spoken = tone(1_500)
     wav.write(tmp_path / "in.wav", spoken)
-    settings = {"microphone": "file", "in_file": str(tmp_path / "in.wav")}
+    settings = {"microphone": "file", "in_file": str(tmp_path / "in.wav"), "stream": "false"}
     async with satellite(tmp_path, speaker="null", **settings) as (visitor, _):
         start = CaptureControl(action="start", utterance_id="r", max_s=1.5)
         await visitor.bus.publish(CAPTURE_CONTROL, start, site_id="hall")

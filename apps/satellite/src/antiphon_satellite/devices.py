@@ -8,7 +8,8 @@ from pathlib import Path
 
 from antiphon_contracts import ConfigError
 
-from antiphon_satellite.engine.file import FileMicrophone, FileSpeaker, required
+from antiphon_satellite.engine.file import FileSpeaker
+from antiphon_satellite.engine.file_microphone import FileMicrophone, required
 from antiphon_satellite.engine.null import MissingMicrophone, NullMicrophone, NullSpeaker
 from antiphon_satellite.engine.sound import SoundMicrophone, SoundSpeaker, SoundSystem
 from antiphon_satellite.service import Microphone, Speaker
@@ -25,11 +26,13 @@ class Devices:
         speaker: plays.
         microphone: records.
         missing: sentences about what was not found, for people.
+        stream: whether the microphone's sound is to be sent all the time.
     """
 
     speaker: Speaker
     microphone: Microphone
     missing: tuple[str, ...] = ()
+    stream: bool = False
 
 
 class _Chooser:
@@ -65,7 +68,9 @@ class _Chooser:
     def microphone(self) -> Microphone:
         chosen = self._settings
         if chosen.microphone == "file":
-            return FileMicrophone(required(chosen.in_file).expanduser(), pace=chosen.pace)
+            return FileMicrophone(
+                required(chosen.in_file), pace=chosen.pace, repeat=chosen.in_repeat
+            )
         if chosen.microphone == "sounddevice":
             return self._sound_microphone()
         if chosen.microphone == "auto":
@@ -113,4 +118,13 @@ def choose_devices(settings: SatelliteSettings, data_dir: Path, counters: Counte
     """
     chooser = _Chooser(settings, data_dir, counters)
     speaker, microphone = chooser.speaker(), chooser.microphone()
-    return Devices(speaker, microphone, tuple(chooser.missing))
+    return Devices(speaker, microphone, tuple(chooser.missing), _streams(settings, microphone))
+
+
+def _streams(settings: SatelliteSettings, microphone: Microphone) -> bool:
+    if settings.stream is not None:
+        return settings.stream and not isinstance(microphone, MissingMicrophone)
+    if isinstance(microphone, FileMicrophone):
+        # As fast as possible is for recordings on demand: as a stream it would be over at once.
+        return bool(settings.pace)
+    return isinstance(microphone, SoundMicrophone)

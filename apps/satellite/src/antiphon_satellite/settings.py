@@ -48,7 +48,18 @@ class SatelliteSettings(Settings):
         default=50, ge=1, le=100_000, description="How many of its WAVs the file speaker keeps."
     )
     in_file: Path | None = Field(
-        default=None, description="Recording that the file microphone plays as its input."
+        default=None,
+        description="Recording that the file microphone plays as its input; or a named pipe, from "
+        "which it hears raw sound (16 kHz, mono, 16 bit) as it is written.",
+    )
+    in_repeat: bool = Field(
+        default=False,
+        description="Whether that recording begins again at its end; else silence follows.",
+    )
+    stream: bool | None = Field(
+        default=None,
+        description="Whether the microphone is heard all the time, as wake words need it; unset is "
+        "yes for sounddevice and file, no for null.",
     )
     pace: float = Field(
         default=1.0,

@@ -8,19 +8,29 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from antiphon_contracts import (
+    AUDIO_IN,
     AUDIO_OUT,
     AUDIO_UTTERANCE,
     CAPTURE_CONTROL,
     CAPTURE_STATUS,
     PLAYBACK_CONTROL,
     PLAYBACK_STATUS,
+    SITE_STATUS,
     CaptureStatus,
     PlaybackStatus,
+    SiteStatus,
 )
 from antiphon_runtime import Bus, Wiring, Worker, listen, listen_raw
 
 from antiphon_satellite.devices import Devices, choose_devices
-from antiphon_satellite.service import Capture, Muting, Playback, PlaybackLimits
+from antiphon_satellite.service import (
+    Capture,
+    Muting,
+    Playback,
+    PlaybackLimits,
+    SharedMicrophone,
+    Streaming,
+)
 from antiphon_satellite.settings import SatelliteSettings
 
 FRAMES_WAITING = 2048
@@ -45,8 +55,20 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         volume=settings.volume,
         counters=bus.counters,
     )
+    microphone = SharedMicrophone(devices.microphone)
+    streaming = Streaming(
+        microphone,
+        send=partial(_send_frame, bus, site),
+        report=partial(_report_site, bus, site),
+        health=health,
+        wanted=devices.stream,
+        reopen_s=settings.reopen_s,
+        counters=bus.counters,
+    )
+    # A broker that began anew has forgotten what it had kept.
+    bus.at_connect(streaming.tell)
     capture = Capture(
-        devices.microphone,
+        microphone,
         playback,
         report=partial(_report_capture, bus, site),
         send=lambda utterance, payload: bus.publish_raw(
@@ -54,9 +76,13 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         ),
         health=health,
     )
+    def silence_microphone(muted: bool) -> None:  # noqa: FBT001  (it is the state)
+        streaming.mute(muted)
+        capture.mute(muted)
+
     muting = Muting(
         worker.runtime.data_dir / f"satellite-{site}.muted",
-        capture.mute,
+        silence_microphone,
         health.show_muted,
         health,
     )
@@ -69,7 +95,7 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await asyncio.to_thread(muting.recall)
-        async with playback.open(), capture.open():
+        async with playback.open(), microphone.open(), streaming.open(), capture.open():
             yield
 
     return Wiring(
@@ -106,3 +132,14 @@ def _report_playback(bus: Bus, site: str, status: PlaybackStatus) -> None:
 
 def _report_capture(bus: Bus, site: str, status: CaptureStatus) -> None:
     bus.publish(CAPTURE_STATUS, status, site_id=site, turn_id=status.utterance_id)
+
+
+def _report_site(bus: Bus, site: str, status: SiteStatus) -> None:
+    bus.publish(SITE_STATUS, status, site_id=site)
+
+
+def _send_frame(bus: Bus, site: str, frame: bytes) -> bool:
+    if not bus.connected:
+        return False
+    bus.publish_raw(AUDIO_IN, frame, site=site)
+    return True

@@ -1,4 +1,4 @@
-"""Files in place of devices: a folder of WAVs that were spoken, a recording as a microphone."""
+"""A folder of WAVs that were spoken, in place of a speaker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-from antiphon_audio import Pcm, decode, wav
-from antiphon_contracts import AntiphonError, ConfigError, EngineError
+from antiphon_audio import Pcm, wav
+from antiphon_contracts import EngineError
 
-from antiphon_satellite.engine.null import pull_paced, push_paced, push_silence
-from antiphon_satellite.service import Block, Sink, Source
+from antiphon_satellite.engine.null import pull_paced
+from antiphon_satellite.service import Block, Source
 
 MARKER = ".antiphon-spoken"
 MAX_NAME_CHARS = 100
-IN_RATE_HZ = 16_000
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -116,47 +115,3 @@ class FileSpeaker:
         written.append(newest)
         while len(written) > self._keep:
             written.popleft().unlink(missing_ok=True)
-
-
-class FileMicrophone:
-    """Plays a recording as its input, from the beginning each time; then silence.
-
-    At pace 0 nothing comes after the recording.
-
-    Args:
-        path: WAV, FLAC, OGG or MP3.
-        pace: speed, 0 is as fast as possible.
-    """
-
-    def __init__(self, path: Path, *, pace: float = 1.0) -> None:
-        self.name = f"file {path}"
-        self._path = path
-        self._pace = pace
-
-    async def record(self, sink: Sink) -> None:
-        """See the port."""
-        try:
-            pcm = await asyncio.to_thread(self._decoded)
-        except (AntiphonError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            msg = f"The file microphone cannot use {self._path}: {reason}"
-            raise EngineError(msg) from error
-        sink.attach(pcm.rate_hz)
-        await push_paced(sink, pcm.samples, pcm.rate_hz, self._pace)
-        if self._pace:
-            await push_silence(sink, pcm.rate_hz, self._pace)
-
-    def _decoded(self) -> Pcm:
-        return decode(self._path.read_bytes(), rate_hz=IN_RATE_HZ)
-
-
-def required(path: Path | None) -> Path:
-    """Return the recording for the file microphone.
-
-    Raises:
-        ConfigError: none is set.
-    """
-    if path is None:
-        msg = "The file microphone needs a recording: set `in_file` of the satellite."
-        raise ConfigError(msg)
-    return path

@@ -9,9 +9,12 @@ from typing import NoReturn
 import numpy as np
 from antiphon_contracts import EngineError
 
-from antiphon_satellite.service import Block, Sink, Source
+from antiphon_satellite.service import Block, Samples, Sink, Source
 
 BLOCK_S = 0.02
+HEARD_BLOCK_S = 0.08
+"""A microphone's block is longer: nobody takes less than a frame, and each costs a wake-up."""
+MAX_LATE_S = 1.0
 
 
 async def pull_paced(
@@ -38,23 +41,41 @@ async def pull_paced(
             await source.ready()
 
 
-async def push_paced(sink: Sink, samples: np.ndarray, rate_hz: int, pace: float) -> None:
-    """Hand over `samples` in blocks of 20 ms at `pace`."""
-    loop = asyncio.get_running_loop()
-    frames = round(BLOCK_S * rate_hz)
-    due_s = loop.time()
-    for start in range(0, len(samples), frames):
-        if pace:
-            due_s += BLOCK_S / pace
-        await asyncio.sleep(due_s - loop.time() if pace else 0)
-        sink.push(samples[start : start + frames])
+class Pacer:
+    """Hands sound to a sink as a microphone would: each block when its last sample is heard.
 
+    Args:
+        rate_hz: the sound's rate.
+        pace: speed, 0 is as fast as possible.
+    """
 
-async def push_silence(sink: Sink, rate_hz: int, pace: float) -> NoReturn:
-    """Hand over silence at `pace`, which is not 0, until cancelled."""
-    second = np.zeros(rate_hz, dtype=np.int16)
-    while True:
-        await push_paced(sink, second, rate_hz, pace)
+    def __init__(self, rate_hz: int, pace: float) -> None:
+        self._rate_hz = rate_hz
+        self._pace = pace
+        self._due_s = asyncio.get_running_loop().time()
+
+    async def push(self, sink: Sink, samples: Samples) -> None:
+        """Hand over `samples` in blocks of 80 ms."""
+        frames = round(HEARD_BLOCK_S * self._rate_hz)
+        for start in range(0, len(samples), frames):
+            block = samples[start : start + frames]
+            await self._wait(len(block) / self._rate_hz)
+            sink.push(block)
+
+    async def push_silence(self, sink: Sink) -> NoReturn:
+        """Hand over silence for ever; not at pace 0."""
+        block = np.zeros(round(HEARD_BLOCK_S * self._rate_hz), dtype=np.int16)
+        while True:
+            await self.push(sink, block)
+
+    async def _wait(self, length_s: float) -> None:
+        if not self._pace:
+            await asyncio.sleep(0)
+            return
+        now_s = asyncio.get_running_loop().time()
+        # A process that was stopped for long has missed what was said meanwhile.
+        self._due_s = max(self._due_s + length_s / self._pace, now_s - MAX_LATE_S)
+        await asyncio.sleep(self._due_s - now_s)
 
 
 class NullSpeaker:
@@ -87,7 +108,7 @@ class NullMicrophone:
     async def record(self, sink: Sink) -> None:
         """See the port; never fails."""
         sink.attach(self._rate_hz)
-        await push_silence(sink, self._rate_hz, self._pace)
+        await Pacer(self._rate_hz, self._pace).push_silence(sink)
 
 
 class MissingMicrophone:

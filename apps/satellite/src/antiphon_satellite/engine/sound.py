@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from antiphon_satellite.service import Sink, Source
 
 BLOCK_S = 0.02
+HEARD_BLOCK_S = 0.04
+"""A microphone's block: longer, because each costs a call in the device's thread."""
 LOOK_S = 0.25
 SILENT_S = 3.0
 """A device that has not called back for so long is lost (some drivers hang and say nothing)."""
@@ -124,7 +126,7 @@ class SoundSystem:
             with self._translated(kind, device):
                 stream = make(
                     samplerate=rate_hz,
-                    blocksize=round(BLOCK_S * rate_hz),
+                    blocksize=round((BLOCK_S if kind == "output" else HEARD_BLOCK_S) * rate_hz),
                     device=_number_or_name(device),
                     channels=1,
                     dtype="int16",

@@ -6,7 +6,17 @@ from antiphon_satellite.service.capture import Capture
 from antiphon_satellite.service.limits import PlaybackLimits
 from antiphon_satellite.service.muting import Muting
 from antiphon_satellite.service.playback import Playback
-from antiphon_satellite.service.ports import Block, Microphone, Notes, Sink, Source, Speaker
+from antiphon_satellite.service.ports import (
+    Block,
+    Microphone,
+    Notes,
+    Samples,
+    Sink,
+    Source,
+    Speaker,
+)
+from antiphon_satellite.service.shared_microphone import SharedMicrophone
+from antiphon_satellite.service.streaming import Streaming
 
 __all__ = [
     "Block",
@@ -16,7 +26,10 @@ __all__ = [
     "Notes",
     "Playback",
     "PlaybackLimits",
+    "Samples",
+    "SharedMicrophone",
     "Sink",
     "Source",
     "Speaker",
+    "Streaming",
 ]
