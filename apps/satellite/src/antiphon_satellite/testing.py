@@ -17,6 +17,7 @@ class ManualSpeaker:
     Attributes:
         played: what came out, one entry (utterance id, samples) for each pull that gave sound.
         opened: how often it was opened.
+        reopened: set whenever it is opened.
         refusals: how often opening fails from now on.
     """
 
@@ -26,6 +27,7 @@ class ManualSpeaker:
         self.rate_hz = rate_hz
         self.played: list[tuple[str, NDArray[np.int16]]] = []
         self.opened = 0
+        self.reopened = asyncio.Event()
         self.refusals = 0
         self._source: Source | None = None
         self._lost = asyncio.Event()
@@ -41,6 +43,7 @@ class ManualSpeaker:
         self.opened += 1
         # Pace 0: what is pulled is heard at once, so that no test waits for a clock.
         source.attach(self.rate_hz, pace=0)
+        self.reopened.set()
         try:
             await self._lost.wait()
         finally:

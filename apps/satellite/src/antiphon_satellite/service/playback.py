@@ -82,6 +82,7 @@ class Playback:
         self._lost_ms = 0
         self._primed_at_s: float | None = None
         self._paused_at_s: float | None = None
+        self._to_pause: str | None = None
         self._held = False
         self._volume, self._duck = volume, 1.0
         self._set_gain()
@@ -171,7 +172,7 @@ class Playback:
         elif order.action == "pause":
             self._pause(order.utterance_id)
         else:
-            self._resume()
+            self._resume(order.utterance_id)
 
     def stop(self, utterance_id: str | None = None) -> None:
         """Cut an utterance short, or all; what comes of it later is ignored.
@@ -187,6 +188,8 @@ class Playback:
             current.clear()
             self._playout.cut()
             self._ignore(current.utterance_id)
+        if utterance_id in {None, self._to_pause}:
+            self._to_pause = None
         if utterance_id is not None:
             self._ignore(utterance_id)
         self._changed.set()
@@ -203,19 +206,28 @@ class Playback:
 
     def _pause(self, utterance_id: str | None) -> None:
         current = self._current
-        # A pause while nothing plays must not silence the next answer.
-        if current is None or utterance_id not in {None, current.utterance_id}:
+        if current is not None and utterance_id in {None, current.utterance_id}:
+            self._playout.pause()
+            if self._paused_at_s is None:
+                self._paused_at_s = self._clock()
+            self._changed.set()
+        elif utterance_id is not None and utterance_id not in self._over:
+            # Its first frame is still on the way, or it waits behind another.
+            self._to_pause = utterance_id
+        else:
+            # A pause while nothing plays must not silence the next answer.
             self._counters["pauses_ignored"] += 1
-            return
-        self._playout.pause()
-        self._paused_at_s = self._clock()
-        self._changed.set()
 
-    def _resume(self) -> None:
+    def _resume(self, utterance_id: str | None) -> None:
+        # Whatever is named: an answer that ended while ducked must not leave the next one so.
         self._duck = 1.0
         self._set_gain()
-        self._paused_at_s = None
-        self._playout.resume()
+        current = self._current
+        if utterance_id in {None, self._to_pause}:
+            self._to_pause = None
+        if current is not None and utterance_id in {None, current.utterance_id}:
+            self._paused_at_s = None
+            self._playout.resume()
         self._changed.set()
 
     def _set_gain(self) -> None:
@@ -258,6 +270,10 @@ class Playback:
     async def _serve(self) -> None:
         while True:
             self._current = await self._next()
+            self._primed_at_s = self._paused_at_s = None
+            if self._to_pause == self._current.utterance_id:
+                self._to_pause = None
+                self._paused_at_s = self._clock()
             try:
                 await self._play(self._current)
             finally:
@@ -271,11 +287,10 @@ class Playback:
         return self._waiting.popitem(last=False)[1]
 
     async def _play(self, utterance: Utterance) -> None:
-        self._primed_at_s = self._paused_at_s = None
         try:
             async with asyncio.timeout(self._limits.device_wait_s):
                 await self._attached.wait()
-            self._playout.load(utterance.utterance_id)
+            self._playout.load(utterance.utterance_id, paused=self._paused_at_s is not None)
             state = await self._attend(utterance)
         except TimeoutError:
             state = "failed"

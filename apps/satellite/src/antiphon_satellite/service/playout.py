@@ -219,11 +219,11 @@ class Playout:
         self._stir()
         self._changed()
 
-    def load(self, utterance_id: str) -> None:
-        """Begin an utterance; the device gets none of it before `flow`."""
+    def load(self, utterance_id: str, *, paused: bool = False) -> None:
+        """Begin an utterance; the device gets none of it before `flow`, nor while it is paused."""
         with self._lock:
             self._track = _Track(utterance_id)
-            self._paused = False
+            self._paused = paused
             self._gain = self._target
         self._stir()
 
@@ -270,12 +270,14 @@ class Playout:
         self._stir()
 
     def pause(self) -> None:
-        """Hand out nothing until `resume`."""
-        self._paused = True
+        """Hand out nothing until `resume`, from the device's next pull on."""
+        with self._lock:
+            self._paused = True
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._paused = False
+        with self._lock:
+            self._paused = False
         self._stir()
 
     def set_gain(self, gain: float) -> None:
