@@ -37,6 +37,18 @@ class SatelliteSettings(Settings):
     microphone_device: str = Field(
         default="", description="Name or number of the sound device; empty is the system's own."
     )
+    echo: Literal["none", "external", "webrtc"] = Field(
+        default="none",
+        description="What takes the speaker's sound out of the microphone's: nothing, the sound "
+        "system (see docs/audio.md), or WebRTC's canceller (pip install 'antiphon[aec]'). Where "
+        "it is taken out, people may speak while the assistant speaks.",
+    )
+    level_hz: float = Field(
+        default=0.0,
+        ge=0,
+        le=12.5,
+        description="How often a second the stream's level is published, for displays; 0 is never.",
+    )
     latency_s: float = Field(
         default=0.06, ge=0.005, le=1, description="Sound that the sound device may hold."
     )

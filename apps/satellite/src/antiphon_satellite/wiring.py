@@ -9,6 +9,7 @@ from functools import partial
 
 from antiphon_contracts import (
     AUDIO_IN,
+    AUDIO_LEVEL,
     AUDIO_OUT,
     AUDIO_UTTERANCE,
     CAPTURE_CONTROL,
@@ -16,6 +17,7 @@ from antiphon_contracts import (
     PLAYBACK_CONTROL,
     PLAYBACK_STATUS,
     SITE_STATUS,
+    AudioLevel,
     CaptureStatus,
     PlaybackStatus,
     SiteStatus,
@@ -23,12 +25,18 @@ from antiphon_contracts import (
 from antiphon_runtime import Bus, Wiring, Worker, listen, listen_raw
 
 from antiphon_satellite.devices import Devices, choose_devices
+from antiphon_satellite.engine.webrtc import WebRtcEchoCanceller
 from antiphon_satellite.service import (
     Capture,
+    EchoPath,
+    FrameFilter,
+    HeardSpeaker,
+    LevelMeter,
     Muting,
     Playback,
     PlaybackLimits,
     SharedMicrophone,
+    Speaker,
     Streaming,
 )
 from antiphon_satellite.settings import SatelliteSettings
@@ -47,8 +55,9 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
     """Build the satellite with these devices."""
     settings, bus, health = worker.settings, worker.bus, worker.health
     site = settings.site
+    speaker, filters = _filters(worker, devices)
     playback = Playback(
-        devices.speaker,
+        speaker,
         partial(_report_playback, bus, site),
         health,
         _limits(settings),
@@ -62,6 +71,8 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         report=partial(_report_site, bus, site),
         health=health,
         wanted=devices.stream,
+        echo_cancelled=settings.echo != "none",
+        filters=filters,
         reopen_s=settings.reopen_s,
         counters=bus.counters,
     )
@@ -114,6 +125,21 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
     )
 
 
+def _filters(
+    worker: Worker[SatelliteSettings], devices: Devices
+) -> tuple[Speaker, tuple[FrameFilter, ...]]:
+    """Return the speaker to use, and what the stream's frames go through."""
+    settings, bus = worker.settings, worker.bus
+    speaker, filters = devices.speaker, list[FrameFilter]()
+    if settings.echo == "webrtc":
+        path = EchoPath(WebRtcEchoCanceller())
+        speaker = HeardSpeaker(speaker, path)
+        filters.append(path)
+    if settings.level_hz:
+        filters.append(LevelMeter(settings.level_hz, partial(_report_level, bus, settings.site)))
+    return speaker, tuple(filters)
+
+
 def _limits(settings: SatelliteSettings) -> PlaybackLimits:
     return PlaybackLimits(
         jitter_s=settings.jitter_ms / 1000,
@@ -143,3 +169,8 @@ def _send_frame(bus: Bus, site: str, frame: bytes) -> bool:
         return False
     bus.publish_raw(AUDIO_IN, frame, site=site)
     return True
+
+
+def _report_level(bus: Bus, site: str, level: AudioLevel) -> None:
+    if bus.connected:
+        bus.publish(AUDIO_LEVEL, level, site_id=site)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from antiphon_satellite.service.capture import Capture
+from antiphon_satellite.service.echo import EchoCanceller, EchoPath, HeardSpeaker
+from antiphon_satellite.service.frames import FrameFilter
+from antiphon_satellite.service.levels import LevelMeter
 from antiphon_satellite.service.limits import PlaybackLimits
 from antiphon_satellite.service.muting import Muting
 from antiphon_satellite.service.playback import Playback
@@ -21,6 +24,11 @@ from antiphon_satellite.service.streaming import Streaming
 __all__ = [
     "Block",
     "Capture",
+    "EchoCanceller",
+    "EchoPath",
+    "FrameFilter",
+    "HeardSpeaker",
+    "LevelMeter",
     "Microphone",
     "Muting",
     "Notes",
