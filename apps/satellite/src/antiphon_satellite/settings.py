@@ -43,6 +43,16 @@ class SatelliteSettings(Settings):
         "system (see docs/audio.md), or WebRTC's canceller (pip install 'antiphon[aec]'). Where "
         "it is taken out, people may speak while the assistant speaks.",
     )
+    earcon: bool = Field(
+        default=False,
+        description="Whether a short tone says that the house listens; only where echo is taken "
+        "out, as it would sound into what is said.",
+    )
+    hook: str = Field(
+        default="",
+        description="Program for a lamp, run as `PROGRAM STATE SITE` at the wake word (state wake) "
+        "and when the dialogue's state changes: idle, listening, thinking, speaking, paused.",
+    )
     level_hz: float = Field(
         default=0.0,
         ge=0,

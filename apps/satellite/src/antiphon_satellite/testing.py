@@ -51,6 +51,11 @@ class ManualSpeaker:
         msg = "The manual speaker was lost."
         raise EngineError(msg, retryable=True)
 
+    @property
+    def source(self) -> Source | None:
+        """What it plays from; None while it is closed."""
+        return self._source
+
     def unplug(self) -> None:
         """Lose the device."""
         self._lost.set()

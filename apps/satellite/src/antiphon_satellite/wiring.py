@@ -9,7 +9,6 @@ from functools import partial
 
 from antiphon_contracts import (
     AUDIO_IN,
-    AUDIO_LEVEL,
     AUDIO_OUT,
     AUDIO_UTTERANCE,
     CAPTURE_CONTROL,
@@ -17,26 +16,20 @@ from antiphon_contracts import (
     PLAYBACK_CONTROL,
     PLAYBACK_STATUS,
     SITE_STATUS,
-    AudioLevel,
     CaptureStatus,
     PlaybackStatus,
     SiteStatus,
 )
 from antiphon_runtime import Bus, Wiring, Worker, listen, listen_raw
 
+from antiphon_satellite.accessories import choose_accessories
 from antiphon_satellite.devices import Devices, choose_devices
-from antiphon_satellite.engine.webrtc import WebRtcEchoCanceller
 from antiphon_satellite.service import (
     Capture,
-    EchoPath,
-    FrameFilter,
-    HeardSpeaker,
-    LevelMeter,
     Muting,
     Playback,
     PlaybackLimits,
     SharedMicrophone,
-    Speaker,
     Streaming,
 )
 from antiphon_satellite.settings import SatelliteSettings
@@ -55,9 +48,9 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
     """Build the satellite with these devices."""
     settings, bus, health = worker.settings, worker.bus, worker.health
     site = settings.site
-    speaker, filters = _filters(worker, devices)
+    accessories = choose_accessories(worker, devices.speaker)
     playback = Playback(
-        speaker,
+        accessories.speaker,
         partial(_report_playback, bus, site),
         health,
         _limits(settings),
@@ -72,7 +65,7 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         health=health,
         wanted=devices.stream,
         echo_cancelled=settings.echo != "none",
-        filters=filters,
+        filters=accessories.filters,
         reopen_s=settings.reopen_s,
         counters=bus.counters,
     )
@@ -106,7 +99,13 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await asyncio.to_thread(muting.recall)
-        async with playback.open(), microphone.open(), streaming.open(), capture.open():
+        async with (
+            accessories.open(),
+            playback.open(),
+            microphone.open(),
+            streaming.open(),
+            capture.open(),
+        ):
             yield
 
     return Wiring(
@@ -119,25 +118,11 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
             ),
             listen(PLAYBACK_CONTROL.narrowed(site=site), playback.on_control),
             listen(CAPTURE_CONTROL.narrowed(site=site), capture.on_control),
+            *accessories.handlers,
         ],
         lifespan=lifespan,
         mute=muting.mute,
     )
-
-
-def _filters(
-    worker: Worker[SatelliteSettings], devices: Devices
-) -> tuple[Speaker, tuple[FrameFilter, ...]]:
-    """Return the speaker to use, and what the stream's frames go through."""
-    settings, bus = worker.settings, worker.bus
-    speaker, filters = devices.speaker, list[FrameFilter]()
-    if settings.echo == "webrtc":
-        path = EchoPath(WebRtcEchoCanceller())
-        speaker = HeardSpeaker(speaker, path)
-        filters.append(path)
-    if settings.level_hz:
-        filters.append(LevelMeter(settings.level_hz, partial(_report_level, bus, settings.site)))
-    return speaker, tuple(filters)
 
 
 def _limits(settings: SatelliteSettings) -> PlaybackLimits:
@@ -169,8 +154,3 @@ def _send_frame(bus: Bus, site: str, frame: bytes) -> bool:
         return False
     bus.publish_raw(AUDIO_IN, frame, site=site)
     return True
-
-
-def _report_level(bus: Bus, site: str, level: AudioLevel) -> None:
-    if bus.connected:
-        bus.publish(AUDIO_LEVEL, level, site_id=site)

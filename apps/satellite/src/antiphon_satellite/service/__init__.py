@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from antiphon_satellite.service.capture import Capture
+from antiphon_satellite.service.earcon import ChimingSpeaker
 from antiphon_satellite.service.echo import EchoCanceller, EchoPath, HeardSpeaker
 from antiphon_satellite.service.frames import FrameFilter
+from antiphon_satellite.service.hook import Hook
 from antiphon_satellite.service.levels import LevelMeter
 from antiphon_satellite.service.limits import PlaybackLimits
 from antiphon_satellite.service.muting import Muting
@@ -24,10 +26,12 @@ from antiphon_satellite.service.streaming import Streaming
 __all__ = [
     "Block",
     "Capture",
+    "ChimingSpeaker",
     "EchoCanceller",
     "EchoPath",
     "FrameFilter",
     "HeardSpeaker",
+    "Hook",
     "LevelMeter",
     "Microphone",
     "Muting",
