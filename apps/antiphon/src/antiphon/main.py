@@ -266,6 +266,23 @@ def unmute(satellite: Satellite = None, broker: Broker = None) -> None:
 
 
 @app.command()
+def satellite(
+    site: Annotated[str | None, typer.Option(help="The site it serves.")] = None,
+    broker: Broker = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="auto, sounddevice, file, null, or a sound device's name.")
+    ] = None,
+    microphone: Annotated[
+        str | None, typer.Option(help="auto, sounddevice, file, null, or a sound device's name.")
+    ] = None,
+) -> None:
+    """Be the microphone and speaker of a site, until Ctrl-C."""
+    from antiphon.remote_satellite import become_satellite as run
+
+    run(site, broker, speaker, microphone)
+
+
+@app.command()
 def doctor(json: Json = False, broker: Broker = None) -> None:  # noqa: FBT002  (a flag of the command line)
     """Say what is wrong here, and the command that mends it."""
     from antiphon import doctor as medicine
