@@ -11,10 +11,11 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
-from antiphon_contracts import EngineError
+from antiphon_contracts import EngineError, SiteStatus
 from antiphon_satellite import SatelliteSettings
 from antiphon_satellite.devices import Devices, choose_devices
 from antiphon_satellite.engine import sound
+from antiphon_satellite.service import SharedMicrophone, Streaming
 from antiphon_satellite.service.playout import Playout
 from numpy.typing import NDArray
 
@@ -44,9 +45,16 @@ class FakeStream:
         self.active = False
 
     def call(
-        self, data: NDArray[np.int16], *, dac_s: float = 0.0, underflow: bool = False
+        self,
+        data: NDArray[np.int16],
+        *,
+        dac_s: float = 0.0,
+        adc_s: float = 0.0,
+        underflow: bool = False,
     ) -> NDArray[np.int16]:
-        times = SimpleNamespace(outputBufferDacTime=50.0 + dac_s, currentTime=50.0)
+        times = SimpleNamespace(
+            outputBufferDacTime=50.0 + dac_s, inputBufferAdcTime=adc_s, currentTime=50.0
+        )
         flags = SimpleNamespace(output_underflow=underflow, input_overflow=underflow)
         self.options["callback"](data, len(data), times, flags)
         return data
@@ -253,3 +261,67 @@ async def test_the_microphone_hands_over_copies(
         assert ear.heard[0].tolist() == list(range(882))
         assert counters["microphone_overflows"] == 1
     assert not fake.streams[0].active
+
+
+async def test_what_the_device_lost_is_silence_of_the_same_length(
+    fake: FakeSounddevice, counters: Counter[str]
+) -> None:
+    ear = Ear()
+    async with Task(devices(counters).microphone.record(ear)):
+        await until(lambda: bool(ear.rate_hz))
+        block = np.full((882, 1), 7, dtype=np.int16)
+        stream = fake.streams[0]
+        await asyncio.to_thread(stream.call, block, adc_s=10.0)
+        # A late clock alone is no loss.
+        await asyncio.to_thread(stream.call, block, adc_s=10.021)
+        await asyncio.to_thread(stream.call, block, adc_s=10.121, underflow=True)
+        assert [len(each) for each in ear.heard] == [882, 882, 3_528, 882]
+        assert not ear.heard[2].any()
+
+
+async def test_a_microphone_that_is_unplugged_and_back_streams_on(
+    fake: FakeSounddevice, counters: Counter[str]
+) -> None:
+    frames: list[bytes] = []
+    statuses: list[SiteStatus] = []
+    notes = Notebook()
+    shared = SharedMicrophone(devices(counters).microphone)
+
+    def send(frame: bytes) -> bool:
+        frames.append(frame)
+        return True
+
+    streaming = Streaming(
+        shared, send=send, report=statuses.append, health=notes, reopen_s=0.01, counters=counters
+    )
+    block = np.full((4_410, 1), 1_000, dtype=np.int16)
+    async with asyncio.timeout(10), shared.open(), streaming.open():
+        for _ in range(2):
+            await until(lambda: bool(statuses) and statuses[-1].streaming)
+            before = len(frames)
+            for _ in range(4):
+                await asyncio.to_thread(fake.streams[-1].call, block)
+            await until(lambda before=before: len(frames) > before)  # type: ignore[misc]
+            fake.broken = True
+            fake.streams[-1].active = False
+            await until(lambda: not statuses[-1].streaming)
+            await until(lambda: bool(notes.notes))
+            fake.broken = False
+        await until(lambda: statuses[-1].streaming)
+        assert notes.notes == {}
+    names = [status.stream for status in statuses if status.streaming]
+    assert len(set(names)) == 3
+    assert not statuses[-1].streaming
+
+
+class Notebook:
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, str] = {}
+
+    def note(self, name: str, sentence: str) -> None:
+        self.notes[name] = sentence
+
+    def clear_note(self, name: str) -> None:
+        self.notes.pop(name, None)

@@ -28,12 +28,14 @@ SILENT_S = 3.0
 """A device that has not called back for so long is lost (some drivers hang and say nothing)."""
 CLOSE_S = 1.0
 MAX_DELAY_S = 2.0
+MAX_MISSED_S = 2.0
 
 T = TypeVar("T")
 
 
 class _Times(Protocol):
     outputBufferDacTime: float  # noqa: N815  (PortAudio's name)
+    inputBufferAdcTime: float  # noqa: N815
     currentTime: float  # noqa: N815
 
 
@@ -205,6 +207,24 @@ async def _in_thread(session: _Session, live: Callable[[], None]) -> None:
         raise
 
 
+class _InputClock:
+    """How much sound the device took in that never came here; told apart by its own clock."""
+
+    def __init__(self) -> None:
+        self.rate_hz = 0
+        self._due_s: float | None = None
+
+    def missed(self, begun_s: float, frames: int) -> int:
+        """Return the samples between the block before and this one."""
+        due_s = self._due_s
+        if not self.rate_hz or not begun_s:
+            # Some host interfaces leave these times at 0.
+            return 0
+        self._due_s = begun_s + frames / self.rate_hz
+        gap_s = 0.0 if due_s is None else begun_s - due_s
+        return round(gap_s * self.rate_hz) if 0.0 < gap_s <= MAX_MISSED_S else 0
+
+
 class SoundSpeaker:
     """A loudspeaker.
 
@@ -284,16 +304,21 @@ class SoundMicrophone:
         """See the port."""
         loop = asyncio.get_running_loop()
         session = _Session()
+        clock = _InputClock()
 
-        def on_block(heard: NDArray[np.int16], _frames: int, _times: _Times, flags: _Flags) -> None:
+        def on_block(heard: NDArray[np.int16], frames: int, times: _Times, flags: _Flags) -> None:
             session.beat()
+            missed = clock.missed(times.inputBufferAdcTime, frames)
             if flags.input_overflow:
                 self._counters["microphone_overflows"] += 1
+                if missed:
+                    sink.push(np.zeros(missed, dtype=np.int16))
             sink.push(heard[:, 0].copy())
 
         def live() -> None:
             with self._system.stream("input", self._device, self._latency_s, on_block) as opened:
-                stream, rate_hz = opened
+                stream, clock.rate_hz = opened
+                rate_hz = clock.rate_hz
                 loop.call_soon_threadsafe(sink.attach, rate_hz)
                 session.watch(stream, self.name)
 
