@@ -194,6 +194,7 @@ class Loudspeaker:
 
     Attributes:
         chunks: what was played, and when.
+        pace: 1 is real time.
     """
 
     def __init__(
@@ -205,7 +206,7 @@ class Loudspeaker:
         self.chunks: list[Chunk] = []
         self._report = report
         self._on_chunk = on_chunk
-        self._pace = pace
+        self.pace = pace
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
         self._done: set[str] = set()
         self._paused = False
@@ -270,7 +271,7 @@ class Loudspeaker:
             length_ms = 1000 * len(chunk) / answer.rate_hz
             self.chunks.append(Chunk(due, answer.utterance_id, length_ms))
             self._on_chunk(due, chunk, answer.rate_hz)
-            due += length_ms / 1000 / self._pace
+            due += length_ms / 1000 / self.pace
             await asyncio.sleep(max(0.0, due - loop.time()))
         return "stopped"
 
