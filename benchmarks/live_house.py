@@ -11,7 +11,7 @@ from pathlib import Path
 
 from antiphon.house import House, broker_settings, client_bus, keep_house
 from antiphon.supervisor import PARTS
-from antiphon_contracts import DialogueState, PlainAnswer, SttFinal
+from antiphon_contracts import PlainAnswer, SttFinal
 from antiphon_runtime import RuntimeSettings, load_settings
 from children import all_ready
 from room import Played, Room
@@ -75,21 +75,28 @@ class LiveHouse:
 
     def state(self, site: str) -> str:
         """Return what goes on at a site, as its router said last."""
-        told = self.witness.all(DialogueState, site)
-        return told[-1].data.state if told else "idle"
+        return self.witness.states.get(site, "idle")
 
-    async def idle(self, site: str, timeout_s: float = TURN_TIMEOUT_S) -> None:
+    async def idle(
+        self, site: str, timeout_s: float = TURN_TIMEOUT_S, *, may_listen: bool = False
+    ) -> None:
         """Return when nothing goes on at a site any more.
+
+        Args:
+            site: where.
+            timeout_s: how long that may take.
+            may_listen: whether to listen counts as nothing, as in a room that always does.
 
         Raises:
             TimeoutError: it goes on.
         """
+        calm = {"idle", "listening"} if may_listen else {"idle"}
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
                 quiet_since = loop.time()
                 while loop.time() - quiet_since < IDLE_GRACE_S:
-                    if self.state(site) != "idle":
+                    if self.state(site) not in calm:
                         quiet_since = loop.time()
                     await asyncio.sleep(0.02)
         except TimeoutError:

@@ -90,9 +90,8 @@ class Microphone:
         return begin
 
     def add_echo(self, at: int, samples: Samples) -> None:
-        """Let it hear the loudspeaker, from a sample of the stream on."""
-        skip = max(0, self.sent - at)  # that has gone out already
-        begin, samples = max(0, at - self.sent), samples[skip:]
+        """Let it hear the loudspeaker, from a sample of the stream on that has not gone out yet."""
+        begin = at - self.sent
         end = begin + len(samples)
         if end > len(self._echo):
             self._echo = np.pad(self._echo, (0, end - len(self._echo)))
@@ -383,9 +382,11 @@ class Room:
             return
         begin = round((at - self.microphone.time_of(0)) * self.microphone.pace * RATE_HZ)
         resampler = self._echo_resampler
-        if resampler is None or resampler.from_hz != rate_hz or abs(begin - self._echo_at) > FRAME:
+        if resampler is None or resampler.from_hz != rate_hz or begin - self._echo_at > FRAME:
             resampler = self._echo_resampler = Resampler(rate_hz, RATE_HZ)
             self._echo_at = begin
         heard = resampler.push(samples)
+        # What comes too late for its frame is heard a little later, and not lost.
+        self._echo_at = max(self._echo_at, self.microphone.sent - ECHO_DELAY)
         self.microphone.add_echo(self._echo_at + ECHO_DELAY, amplified(heard, self.echo_db))
         self._echo_at += len(heard)

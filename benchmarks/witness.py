@@ -27,6 +27,7 @@ from antiphon_contracts import (
     TTS_STATUS,
     WAKE_EVENT,
     ContractError,
+    DialogueState,
     Message,
     PlainAnswer,
     Topic,
@@ -89,10 +90,15 @@ class Witness:
 
     Args:
         bus: of its own, not yet open.
+
+    Attributes:
+        seen: all of it, oldest first.
+        states: what goes on at each site, as was told last.
     """
 
     def __init__(self, bus: Bus) -> None:
         self.seen: list[Seen[object]] = []
+        self.states: dict[str, str] = {}
         self._bus = bus
         self._more = asyncio.Event()
 
@@ -127,6 +133,8 @@ class Witness:
         self._note(message.site_id, answer.turn_id, answer)
 
     def _note(self, site: str, turn_id: str | None, data: object) -> None:
+        if isinstance(data, DialogueState):
+            self.states[site] = data.state
         self.seen.append(Seen(asyncio.get_running_loop().time(), site, turn_id, data))
         self._more.set()
 
@@ -175,5 +183,5 @@ class Witness:
         return found[0]
 
     def forget(self) -> None:
-        """Forget all: a long run need not keep what is dealt with."""
+        """Forget what was seen: a long run need not keep what is dealt with."""
         self.seen.clear()
