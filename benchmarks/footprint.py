@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ class Start:
     pss_mb: dict[str, float]
 
 
-def variables(folder: Path) -> dict[str, str]:
+def variables(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
     """Return the environment in which `up` sees nothing of what runs here already."""
     runtime = load_settings(RuntimeSettings)
     return child_environment(
@@ -76,20 +76,27 @@ def variables(folder: Path) -> dict[str, str]:
             "ANTIPHON_SATELLITE_SPEAKER": "file",
             "ANTIPHON_SATELLITE_MICROPHONE": "null",
             "ANTIPHON_SATELLITE_PACE": "0",
+            **changes,
         }
     )
 
 
 @asynccontextmanager
-async def up(folder: Path) -> AsyncIterator[tuple[int, RuntimeSettings]]:
+async def up(
+    folder: Path, changes: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[int, RuntimeSettings]]:
     """Run `antiphon up` while the block runs; yields its pid and broker when all are ready.
+
+    Args:
+        folder: for its data.
+        changes: environment for it on top of what every start has.
 
     Raises:
         EngineError: it did not get ready; the text holds what it said last.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "antiphon", "up"),
-        env=variables(folder),
+        env=variables(folder, changes or {}),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
