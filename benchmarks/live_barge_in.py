@@ -26,7 +26,7 @@ from command import Options, main, say
 from figures import Figure, Report, percentile, spread
 from live_house import LiveHouse, live_house
 from room import Room
-from scenes import Scene, joined, silence
+from scenes import Author, Scene, joined, silence
 
 SITE = "bench"
 ALL, QUICK = 40, 4
@@ -111,15 +111,15 @@ async def interrupt(
     return found
 
 
-async def interrupt_all(live: LiveHouse, count: int) -> list[Interruption]:
+async def interrupt_all(live: LiveHouse, author: Author, count: int) -> list[Interruption]:
     """Interrupt so many stories."""
     found = []
     settings = live.house.settings
+    wake, words = author.wake(), author.speech("what time is it")
     async with open_bus(client_bus(settings), TIMEOUT_S) as bus, live.room(SITE) as room:
         for number in range(count):
             words_follow = number % FALSE_EVERY != FALSE_EVERY - 1
-            wake = live.author.wake()
-            scene = wake.then(live.author.speech("what time is it")) if words_follow else wake
+            scene = wake.then(words) if words_follow else wake
             found.append(await interrupt(live, room, bus, scene, words_follow=words_follow))
             room.loudspeaker.chunks.clear()
             live.witness.forget()
@@ -130,9 +130,11 @@ async def measure(options: Options) -> Report:
     """Return how soon it was silent."""
     report = Report("live_barge_in", options.quick)
     count = QUICK if options.quick else ALL
+    author = Author()
+    author.in_one_breath("what time is it")  # made before anything is measured
     async with live_house(SETTINGS) as live:
         say(f"live_barge_in: {count} interruptions")
-        found = await interrupt_all(live, count)
+        found = await interrupt_all(live, author, count)
     woken = [one for one in found if one.wake_delay_ms is not None]
     report.figures = [
         Figure("wake words missed while it speaks", len(found) - len(woken), "interruptions"),

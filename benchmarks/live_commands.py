@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import statistics
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from antiphon.wording import word_error_rate
@@ -19,7 +20,7 @@ from command import Options, main, say
 from figures import Figure, Report, spread
 from live_house import LiveHouse, live_house
 from live_turns import VOICES, Turn, first_word_kept, has_wake_phrase, quiet_again, take_turn
-from scenes import PER_MS, Scene
+from scenes import PER_MS, Author, Scene
 from studio import RATE_HZ, Voice
 
 SITE = "bench"
@@ -63,14 +64,16 @@ async def heard_alone(bare: Child, scene: Scene) -> str:
     return str((await bare.ask({"recording": recording}))["text"]).strip()
 
 
-async def speak_all(live: LiveHouse, bare: Child, count: int) -> list[tuple[Turn, dict[str, Any]]]:
-    """Say so many commands; returns each turn and what there is to know about it."""
+async def speak_all(
+    live: LiveHouse, bare: Child, scenes: Sequence[Scene]
+) -> list[tuple[Turn, dict[str, Any]]]:
+    """Say these commands; returns each turn and what there is to know about it."""
     found = []
     async with live.room(SITE) as room:
         room.loudspeaker.pace = 4.0  # what is answered does not matter here
-        for number in range(count):
+        for number, scene in enumerate(scenes):
             text, voice = cast(number)
-            turn = await take_turn(live, room, live.author.in_one_breath(text, voice))
+            turn = await take_turn(live, room, scene)
             about = {
                 "said": text,
                 "voice": f"{voice.name} x{voice.speed:g} {voice.cents:+d}",
@@ -120,9 +123,11 @@ async def measure(options: Options) -> Report:
     """Return what became of the commands."""
     report = Report("live_commands", options.quick)
     count = QUICK if options.quick else ALL
+    author = Author()
+    scenes = [author.in_one_breath(*cast(number)) for number in range(count)]
     async with live_house(SETTINGS) as live, child("bare_stages.py", "stt", config={}) as bare:
         say(f"live_commands: {count} commands in one breath")
-        judged(report, await speak_all(live, bare, count))
+        judged(report, await speak_all(live, bare, scenes))
     return report
 
 

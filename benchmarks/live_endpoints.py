@@ -15,6 +15,7 @@ from command import Options, main, say
 from figures import Figure, Report, spread
 from live_house import LiveHouse, live_house
 from live_turns import VOICES, Turn, quiet_again, take_turn
+from scenes import Author, Scene
 
 SITE = "bench"
 SETTINGS = {"ANTIPHON_ROUTER_FOLLOW_UP_S": "0"}
@@ -60,16 +61,20 @@ def is_missed(turn: Turn) -> bool:
     return turn.since_speech_ms(turn.decided_at) > MISSED_MS
 
 
-async def speak_all(live: LiveHouse, count: int) -> list[tuple[Turn, int]]:
-    """Say so many utterances; returns each turn and the pause in it."""
+def hesitation(author: Author, number: int) -> tuple[Scene, int]:
+    """Return the utterance of a number, with wake phrase, and the pause in it."""
+    parts = UTTERANCES[number % len(UTTERANCES)]
+    pause_ms = PAUSES_MS[number // len(UTTERANCES) % len(PAUSES_MS)]
+    voice = VOICES[number % len(VOICES)]
+    return author.wake(voice).then(author.hesitating(parts, pause_ms, voice)), pause_ms
+
+
+async def speak_all(live: LiveHouse, scenes: Sequence[tuple[Scene, int]]) -> list[tuple[Turn, int]]:
+    """Say these utterances; returns each turn and the pause in it."""
     found = []
     async with live.room(SITE) as room:
         room.loudspeaker.pace = 4.0
-        for number in range(count):
-            parts = UTTERANCES[number % len(UTTERANCES)]
-            pause_ms = PAUSES_MS[number // len(UTTERANCES) % len(PAUSES_MS)]
-            voice = VOICES[number % len(VOICES)]
-            scene = live.author.wake(voice).then(live.author.hesitating(parts, pause_ms, voice))
+        for scene, pause_ms in scenes:
             turn = await take_turn(live, room, scene)
             found.append((turn, pause_ms))
             await quiet_again(live, room)
@@ -96,9 +101,11 @@ async def measure(options: Options) -> Report:
     """Return how ends were found."""
     report = Report("live_endpoints", options.quick)
     count = QUICK if options.quick else ALL
+    author = Author()
+    scenes = [hesitation(author, number) for number in range(count)]
     async with live_house(SETTINGS) as live:
         say(f"live_endpoints: {count} utterances")
-        found = await speak_all(live, count)
+        found = await speak_all(live, scenes)
     woken = [(turn, pause_ms) for turn, pause_ms in found if turn.wake is not None]
     cut = [pair for pair in woken if is_cut(pair[0])]
     missed = [pair for pair in woken if not is_cut(pair[0]) and is_missed(pair[0])]

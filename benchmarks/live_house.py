@@ -15,7 +15,7 @@ from antiphon_contracts import PlainAnswer, SttFinal
 from antiphon_runtime import RuntimeSettings, load_settings
 from children import all_ready
 from room import Played, Room
-from scenes import Author, Scene, silence
+from scenes import Scene, silence
 from witness import Seen, Witness
 
 ENGINES = {"ANTIPHON_LLM_PROVIDER": "embedded", "ANTIPHON_MEMORY_ENGINE": "onnx"}
@@ -32,12 +32,10 @@ class LiveHouse:
     Attributes:
         house: its processes.
         witness: sees all that passes.
-        author: writes what is spoken in it.
     """
 
     house: House
     witness: Witness
-    author: Author
 
     @asynccontextmanager
     async def room(
@@ -145,4 +143,4 @@ async def live_house(
         await all_ready(house)
         witness = Witness(client_bus(settings))
         await stack.enter_async_context(witness.watching())
-        yield LiveHouse(house, witness, Author())
+        yield LiveHouse(house, witness)

@@ -21,7 +21,7 @@ from command import Options, main, say
 from figures import RATIO, Figure, Report
 from live_house import LiveHouse, live_house
 from room import Room
-from scenes import Scene, joined, silence
+from scenes import Author, Scene, joined, silence
 from studio import Voice
 
 SITE = "bench"
@@ -113,13 +113,13 @@ async def measure(options: Options) -> Report:
     """Return what partials are worth, and what they cost."""
     report = Report("live_partials", options.quick)
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    author = Author()
+    scenes = [author.speech(text, Voice("piper", 0.9)) for text in SENTENCES]
+    if not options.quick:
+        scenes += [Scene(samples) for samples, _ in author.studio.recorded()]
     async with AsyncExitStack() as stack:
         telling = await stack.enter_async_context(listener(partials=True))
         silent = await stack.enter_async_context(listener(partials=False))
-        author = telling.live.author
-        scenes = [author.speech(text, Voice("piper", 0.9)) for text in SENTENCES]
-        if not options.quick:
-            scenes += [Scene(samples) for samples, _ in author.studio.recorded()]
         for one in (telling, silent):
             await one.hear(scenes[0])
             one.cpu_s.clear()

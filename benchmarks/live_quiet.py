@@ -21,7 +21,6 @@ from antiphon_contracts import (
 from command import Options, main, say
 from figures import Figure, Report
 from live_house import LiveHouse, live_house
-from room import Played
 from scenes import Author, Scene, silence
 from studio import Noise
 
@@ -55,20 +54,25 @@ def piece(author: Author, kind: Noise | str, dbfs: float) -> Scene:
 
 
 async def endure(
-    live: LiveHouse, site: str, kinds: Sequence[Noise | str], minutes: float
+    live: LiveHouse, site: str, kinds: Sequence[Noise | str], minutes: float, author: Author
 ) -> tuple[dict[str, int], list[str]]:
     """Let a room hear so many minutes; returns what it came to, and by what."""
-    pieces = cycle((kind, dbfs) for dbfs in LEVELS_DBFS for kind in kinds)
+    pieces = cycle(
+        [
+            (f"{kind} at {dbfs:g} dBFS", piece(author, kind, dbfs))
+            for dbfs in LEVELS_DBFS
+            for kind in kinds
+        ]
+    )
     spoiled: list[str] = []
     counts = dict.fromkeys(("wake events", "turns", "phantom transcripts", "spoken"), 0)
     async with live.room(site, pace=PACE) as room:
         heard_s = 0.0
         while heard_s < 60 * minutes:
-            kind, dbfs = next(pieces)
-            played: Played = room.play(piece(live.author, kind, dbfs))
-            await played.over()
-            heard_s += PIECE_S
-            _count(live, site, f"{kind} at {dbfs:g} dBFS", counts, spoiled)
+            name, scene = next(pieces)
+            await room.play(scene).over()
+            heard_s += scene.duration_ms / 1000
+            _count(live, site, name, counts, spoiled)
         await room.play(silence(TAIL_MS)).over()
         _count(live, site, "the end", counts, spoiled)
     return counts, spoiled
@@ -108,17 +112,18 @@ async def measure(options: Options) -> Report:
     """Return what came of it."""
     report = Report("live_quiet", options.quick)
     minutes = QUICK_MINUTES if options.quick else MINUTES
+    author = Author()
     if "wake" in options.parts:
         async with live_house() as live:
             say(f"live_quiet: {minutes:g} min at {PACE:g}x, waiting for a wake word")
-            counts, spoiled = await endure(live, "wake", KINDS, minutes)
+            counts, spoiled = await endure(live, "wake", KINDS, minutes, author)
         report.figures += figures_of("wake", counts)
         report.details["wake"] = spoiled
     if "open" in options.parts:
         async with live_house(OPEN_SETTINGS) as live:
             say(f"live_quiet: {minutes:g} min at {PACE:g}x, listening all the time")
             kinds = [kind for kind in KINDS if kind not in WITH_WORDS]
-            counts, spoiled = await endure(live, "open", kinds, minutes)
+            counts, spoiled = await endure(live, "open", kinds, minutes, author)
         report.figures += figures_of("open", counts)
         report.details["open"] = spoiled
     report.details["minutes"] = minutes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from antiphon_audio import Pcm, wav
 from antiphon_contracts import Route
@@ -19,7 +19,7 @@ from command import Options, main, say
 from figures import RATIO, Figure, Report, spread
 from live_house import LiveHouse, live_house
 from live_turns import Turn, quiet_again, take_turn, waterfall
-from scenes import PER_MS
+from scenes import PER_MS, Author, Scene
 from studio import RATE_HZ
 
 SITE = "bench"
@@ -41,16 +41,15 @@ async def whole_utterance_ms(bare: Child, turn: Turn) -> float:
 
 
 async def ask_all(
-    live: LiveHouse, bare: Child, turns: int
+    live: LiveHouse, bare: Child, scenes: Mapping[Route, Sequence[Scene]], turns: int
 ) -> dict[Route, list[tuple[Turn, float]]]:
     """Ask so often on each path; returns each turn and its whole-utterance transcription."""
     found: dict[Route, list[tuple[Turn, float]]] = {route: [] for route in QUESTIONS}
     async with live.room(SITE) as room:
         room.loudspeaker.pace = 4.0
         for number in range(-1, turns):
-            for route, texts in QUESTIONS.items():
-                scene = live.author.in_one_breath(texts[number % len(texts)])
-                turn = await take_turn(live, room, scene)
+            for route, asked in scenes.items():
+                turn = await take_turn(live, room, asked[number % len(asked)])
                 whole_ms = await whole_utterance_ms(bare, turn)
                 if number >= 0:  # the first of each warms up
                     found[route].append((turn, whole_ms))
@@ -91,9 +90,13 @@ async def measure(options: Options) -> Report:
     """Return how soon answers begin."""
     report = Report("live_replies", options.quick)
     turns = QUICK_TURNS if options.quick else TURNS
+    author = Author()
+    scenes = {
+        route: [author.in_one_breath(text) for text in texts] for route, texts in QUESTIONS.items()
+    }
     async with live_house(SETTINGS) as live, child("bare_stages.py", "stt", config={}) as bare:
         say(f"live_replies: {turns} turns on each path")
-        found = await ask_all(live, bare, turns)
+        found = await ask_all(live, bare, scenes, turns)
     for route, pairs in found.items():
         right = [
             turn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from antiphon.wording import words
@@ -14,6 +14,7 @@ from figures import Figure, Report, spread
 from live_house import LiveHouse, live_house
 from live_turns import Turn, take_turn
 from room import Room
+from scenes import Author, Scene
 from witness import Sound
 
 QUESTIONS = {
@@ -34,12 +35,14 @@ def is_right(turn: Turn, expected: str) -> bool:
     return said == expected
 
 
-async def ask_at_once(live: LiveHouse, rooms: Sequence[Room]) -> dict[str, Turn]:
+async def ask_at_once(
+    live: LiveHouse, rooms: Sequence[Room], scenes: Mapping[str, Scene]
+) -> dict[str, Turn]:
     """Ask in every room at the same moment."""
     async with asyncio.TaskGroup() as group:
         tasks = {
             room.site: group.create_task(
-                take_turn(live, room, live.author.in_one_breath(QUESTIONS[room.site][0])),
+                take_turn(live, room, scenes[room.site]),
                 name=f"room:{room.site}",
             )
             for room in rooms
@@ -68,11 +71,13 @@ async def measure(options: Options) -> Report:
     right = stray = 0
     wrong: list[str] = []
     times: list[float] = []
+    author = Author()
+    scenes = {site: author.in_one_breath(text) for site, (text, _) in QUESTIONS.items()}
     async with live_house(SETTINGS) as live, AsyncExitStack() as stack:
         rooms = [await stack.enter_async_context(live.room(site)) for site in QUESTIONS]
         say(f"live_sites: {rounds} times {len(rooms)} questions at once")
         for _ in range(rounds):
-            turns = await ask_at_once(live, rooms)
+            turns = await ask_at_once(live, rooms, scenes)
             for site, turn in turns.items():
                 question, expected = QUESTIONS[site]
                 if is_right(turn, expected):
