@@ -38,11 +38,11 @@ VOICES: tuple[Voice, ...] = (
     Voice("piper", 0.85, -200),
     Voice("piper", 0.85, 200),
     Voice("piper", 1.15, -200),
+    Voice("piper", 1.15, 200),
     Voice("en-us"),
     Voice("en-gb"),
     Voice("en-us+m3"),
 )
-"""Those whose wake phrase the default model hears when it is said alone."""
 
 
 @dataclass

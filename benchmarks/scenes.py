@@ -21,6 +21,8 @@ from studio import (
 )
 
 WAKE_PHRASE = "okay nabu"
+WAKE_SPELLED = "okay nah boo"
+"""As it is pronounced: voices that read the other spelling say something else."""
 PER_MS = RATE_HZ // 1000
 
 What = Literal["wake", "speech", "sound"]
@@ -126,7 +128,8 @@ class Author:
 
     def wake(self, voice: Voice = PIPER) -> Scene:
         """Return the wake phrase."""
-        return self.speech(WAKE_PHRASE, voice, "wake")
+        spoken = self.speech(WAKE_SPELLED, voice, "wake")
+        return replace(spoken, marks=(replace(spoken.marks[0], text=WAKE_PHRASE),))
 
     def in_one_breath(self, text: str, voice: Voice = PIPER) -> Scene:
         """Return a command whose first sample follows the wake phrase's last one."""
