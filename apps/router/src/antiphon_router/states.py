@@ -29,14 +29,14 @@ def state_of(site: Site) -> DialogueState:
     # A window that is open only in case somebody interrupts is no listening yet.
     if window is not None and (window.is_attentive or not site.busy):
         return DialogueState(state="listening", reason=window.reason, turn_id=window.utterance_id)
+    if site.arriving:
+        return DialogueState(state="thinking", turn_id=site.arriving[-1])
     if site.hold:
         speech = next(iter(site.speeches.values()), None)
         return DialogueState(state="paused", turn_id=None if speech is None else speech.turn_id)
     if sounding is not None:
         return DialogueState(state="speaking", turn_id=sounding.turn_id)
     waiting = next((speech for speech in site.speeches.values() if speech.clauses), None)
-    if site.arriving:
-        return DialogueState(state="thinking", turn_id=site.arriving[-1])
     if site.turns or waiting is not None:
         turn_id = site.turns[0].turn_id if waiting is None else waiting.turn_id
         return DialogueState(state="thinking", turn_id=turn_id)

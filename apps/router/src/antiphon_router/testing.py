@@ -63,6 +63,7 @@ class Home:
         remembered: what memory holds.
         asked: what the language model was asked.
         requests: the ids of these requests.
+        tentative: whether each of them was.
         cancelled: ids of the requests to the language model that were cancelled.
         deltas: what the language model streams.
         response: what it replies; None is the deltas.
@@ -83,6 +84,7 @@ class Home:
         self.remembered: list[str] = []
         self.asked: list[str] = []
         self.requests: list[str] = []
+        self.tentative: list[bool] = []
         self.cancelled = Heard()
         self.deltas: Sequence[str] = ("It is ", "red. ", "Really.")
         self.response: LlmResponse | None = None
@@ -93,6 +95,8 @@ class Home:
         self.answers = Heard()
         self.sites: list[str] = []
         self.said = Heard()
+        self._newest: Message[LlmRequest] | None = None
+        self._streamed = 0
 
     async def move_in(self, settings: RouterSettings, data_dir: Path) -> None:
         """Start everything; the router's journal is in `data_dir`."""
@@ -163,6 +167,8 @@ class Home:
     async def _on_llm(self, message: Message[LlmRequest]) -> LlmResponse:
         self.asked.append(message.data.text)
         self.requests.append(message.id)
+        self.tentative.append(message.data.tentative)
+        self._newest, self._streamed = message, len(self.deltas)
         for seq, delta in enumerate(self.deltas):
             self.stream(message, seq, delta)
         self.streamed.set()
@@ -170,6 +176,12 @@ class Home:
         if self.failure is not None:
             raise self.failure
         return self.response or LlmResponse(reply="".join(self.deltas), finish_reason="stop")
+
+    def stream_more(self, delta: str) -> None:
+        """Publish the next piece of the newest reply."""
+        if self._newest is not None:
+            self.stream(self._newest, self._streamed, delta)
+            self._streamed += 1
 
     def stream(self, request: Message[LlmRequest], seq: int, delta: str) -> None:
         """Publish a piece of a reply."""
