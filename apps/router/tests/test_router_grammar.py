@@ -82,6 +82,16 @@ def grammar() -> HassilGrammar:
         ("Can you say that again?", "repeat"),
         ("What did you just say?", "repeat"),
         ("Pardon?", "repeat"),
+        ("Pause.", "pause"),
+        ("Pause it, please.", "pause"),
+        ("Hold on.", "pause"),
+        ("Wait a moment, please.", "pause"),
+        ("Could you pause?", "pause"),
+        ("Resume.", "resume"),
+        ("Go on.", "resume"),
+        ("Please continue.", "resume"),
+        ("Carry on.", "resume"),
+        ("Okay, keep going.", "resume"),
     ],
 )
 def test_commands_are_recognised(grammar: HassilGrammar, text: str, name: str) -> None:
@@ -127,6 +137,16 @@ def test_sums_are_recognised(grammar: HassilGrammar, text: str, expression: str)
 @pytest.mark.parametrize(
     "text",
     [
+        "Pause the music.",
+        "Pause for thought is a radio show.",
+        "What is a pause?",
+        "Resume the film.",
+        "Write a resume.",
+        "Go on holiday with me.",
+        "Continue the story with a dragon.",
+        "What goes on in Paris?",
+        "Wait for me.",
+        "Hold on to the rope.",
         "What is the capital of France?",
         "What time is it in Tokyo?",
         "Do you know who wrote Hamlet?",
