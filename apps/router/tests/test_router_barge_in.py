@@ -351,3 +351,51 @@ async def test_who_speaks_as_the_answer_ends_is_heard_out() -> None:
         await h.answers.until(2)
         assert h.asked[-1] == "And what comes then?"
         assert not room.closed
+
+
+# Who speaks is not spoken over
+
+
+@pytest.mark.parametrize("words", ["", "What is 12 times 7?"])
+async def test_nothing_is_said_to_who_is_about_to_speak(words: str) -> None:
+    async with home() as h:
+        room = await Room(h).begin()
+        room.wake()
+        window = await room.until_window("wake")
+        h.ask("Is it red?", "kitchen")
+        await h.answers.until(1)
+        await settled()
+        assert not room.clauses
+        assert not room.gates
+        room.final(words, window, rejected=None if words else "no_speech")
+        await room.until_spoken(lambda room: room.clauses[-1].last)
+        assert room.spoken == ("That is 84." if words else "It is red. Really.")
+        assert len(room.gates) == 1
+
+
+async def test_nothing_is_said_to_who_speaks_in_a_follow_up_window() -> None:
+    async with home() as h:
+        room = await Room(h).begin()
+        await room.hear_answer("Is it red?")
+        room.plays("finished", 1000)
+        window = await room.until_window("follow_up")
+        room.partial("", window)
+        await settled()
+        h.ask("Is it blue?", "kitchen")
+        await h.answers.until(2)
+        await settled()
+        assert len(room.clauses) == 2
+        room.final("", window, rejected="noise")
+        await room.until_spoken(lambda room: len(room.clauses) > 2)
+
+
+async def test_a_follow_up_window_that_nobody_uses_gives_way_to_an_answer() -> None:
+    async with home() as h:
+        room = await Room(h).begin()
+        await room.hear_answer("Is it red?")
+        room.plays("finished", 1000)
+        window = await room.until_window("follow_up")
+        h.ask("Is it blue?", "kitchen")
+        await h.answers.until(2)
+        await room.until_spoken(lambda room: len(room.clauses) > 2)
+        assert room.closed == [window.utterance_id]

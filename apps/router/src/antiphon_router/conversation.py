@@ -96,7 +96,7 @@ class Conversation:
     def _recognize(self, site: Site, turn: Turn) -> Intent | None:
         """Return the intent; to go on is one only where something is held."""
         intent = self._grammar.recognize(turn.transcript)
-        idle = intent is not None and intent.name == "resume" and not site.hold
+        idle = intent is not None and intent.name == "resume" and not (site.hold and site.busy)
         return None if idle else intent
 
     def _hold(self, site: Site, turn: Turn) -> None:
@@ -106,6 +106,8 @@ class Conversation:
             self._hearing.resume(site, wanted=True)
         elif site.busy:
             self._hearing.pause(site, wanted=True)
+        else:
+            self._hearing.resume(site, wanted=False)
         self._finish(turn, phrases.OKAY)
 
     async def stop(self, site: Site) -> None:

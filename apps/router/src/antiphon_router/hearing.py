@@ -150,7 +150,7 @@ class Hearing:
             speech.on_playback_started()
             if site.hold:
                 # It was on its way when the site was held.
-                self._control(site, "pause")
+                self._pause(site)
             self.on_change(site)
         else:
             text, interrupted = speech.heard(status)
@@ -164,31 +164,35 @@ class Hearing:
 
     def pause(self, site: Site, *, wanted: bool) -> None:
         """Hold what is spoken, because a person said so or might be about to interrupt."""
-        was_held = bool(site.hold)
         if wanted:
             site.hold.wanted, site.hold.listening = True, False
         else:
             site.hold.listening = True
-        if not was_held:
-            self._control(site, "pause")
-            for speech in site.speeches.values():
-                speech.on_held()
+        if site.busy and not site.hold.told:
+            self._pause(site)
+        for speech in site.speeches.values():
+            speech.on_held()
         self.on_change(site)
+
+    def _pause(self, site: Site) -> None:
+        site.hold.told = True
+        self._control(site, "pause")
 
     def resume(self, site: Site, *, wanted: bool) -> None:
         """Go on where it was held; what a person holds goes on only if a person says so."""
-        was_held = bool(site.hold)
         site.hold.listening = False
         if wanted:
             site.hold.wanted = False
-        if was_held and not site.hold:
+        if not site.hold:
             if site.speaking:
                 self.before_speech(site)
-            self._control(site, "resume")
+            if site.hold.told:
+                self._control(site, "resume")
             self._release(site)
         self.on_change(site)
 
     def _release(self, site: Site) -> None:
+        site.hold.listening = site.hold.wanted = site.hold.told = False
         for speech in list(site.speeches.values()):
             speech.on_released()
 
@@ -228,7 +232,6 @@ class Hearing:
             log.info("interrupt.unconfirmed", site_id=site.site_id)
         for speech in speeches:
             self._lose(site, speech)
-        site.hold.listening = site.hold.wanted = False
         self._release(site)
         self.on_change(site)
 
@@ -238,7 +241,6 @@ class Hearing:
             if speech.playing:
                 speech.mute()
                 self._lose(site, speech)
-        site.hold.listening = site.hold.wanted = False
         self._release(site)
 
     def _lose(self, site: Site, speech: Speech) -> None:

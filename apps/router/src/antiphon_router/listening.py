@@ -98,13 +98,18 @@ class Listening:
             return
         self.listen(self._hearing.site(site_id), event)
 
+    def on_button(self, site: Site) -> None:
+        """Listen as after a wake word, where the site ever does."""
+        if self._rules.of(site.site_id).mode != "off":
+            self.listen(site)
+
     def listen(self, site: Site, event: WakeEvent | None = None) -> None:
         """Listen as after a wake word; what is spoken is held until it is clear what was said."""
         site.follow_up_due = False
         self._speculation.withdraw(site.site_id)
         busy = site.busy
-        if busy:
-            self._hearing.pause(site, wanted=False)
+        # What is about to be spoken would deafen the site to who speaks now.
+        self._hearing.pause(site, wanted=False)
         self.windows.ungate(site, tail_s=0.0)
         self.windows.open(
             site,
@@ -128,7 +133,7 @@ class Listening:
         text = partial.text.strip()
         if not (text and not window.by_word and self._is_own(site, text)):
             window.begun = window.begun or bool(text) or not site.speaking
-            if text and site.speaking and not site.hold:
+            if window.begun and (text or not site.speaking) and not site.hold:
                 self._hearing.pause(site, wanted=False)
         if partial.candidate and text:
             self._speculate(site, window, text)

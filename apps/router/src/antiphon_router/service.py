@@ -231,7 +231,7 @@ class Dialogue:
             case "repeat":
                 await self._conversation.say_again(site)
             case "listen":
-                self.listening.listen(site)
+                self.listening.on_button(site)
 
     async def on_delta(self, message: Message[LlmStream]) -> None:
         """Hand a piece of a reply to the turn that waits for it."""

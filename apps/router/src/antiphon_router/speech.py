@@ -34,12 +34,14 @@ class Hold:
     """Whether what is spoken at a site is held.
 
     Attributes:
-        listening: because somebody interrupts, perhaps.
+        listening: because somebody speaks, or is about to.
         wanted: because a person said so.
+        told: whether the satellite was told to pause.
     """
 
     listening: bool = False
     wanted: bool = False
+    told: bool = False
 
     def __bool__(self) -> bool:
         return self.listening or self.wanted

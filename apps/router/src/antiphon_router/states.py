@@ -31,7 +31,7 @@ def state_of(site: Site) -> DialogueState:
         return DialogueState(state="listening", reason=window.reason, turn_id=window.utterance_id)
     if site.arriving:
         return DialogueState(state="thinking", turn_id=site.arriving[-1])
-    if site.hold:
+    if site.hold.wanted:
         speech = next(iter(site.speeches.values()), None)
         return DialogueState(state="paused", turn_id=None if speech is None else speech.turn_id)
     if sounding is not None:
