@@ -164,6 +164,7 @@ async def test_what_was_on_its_way_when_it_was_held_is_paused_when_it_begins() -
         await room.until_spoken(lambda room: room.clauses[-1].last)
         await interrupt(room)
         assert room.actions.count("pause") == 1
+        assert room.playback[-1].utterance_id == room.utterance_id
         room.plays("started")
         await room.until_told("pause", 2)
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from antiphon_contracts import SttControl
-from antiphon_router import listening
+from antiphon_router import journal, listening, recovery
+from antiphon_router.phrases import LOST_IN_CRASH
 from antiphon_router.settings import RouterSettings, SiteSettings
 from antiphon_router.testing import home
 from antiphon_router.testing_room import Room, settled
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "OWN_ANSWERS_S", 0.0)
+    monkeypatch.setattr(journal, "END_S", 0.1)
 
 
 async def test_a_wake_word_opens_a_window_where_its_phrase_ended() -> None:
@@ -339,3 +349,51 @@ async def test_four_sites_speak_at_once_and_each_gets_its_own_answer() -> None:
         await h.answers.until(4)
         asked = dict(zip(h.sites, (answer.transcript for answer in h.answers), strict=True))
         assert asked == {site: f"Question {site}" for site in ("a", "b", "c", "d")}
+
+
+async def test_a_live_turn_that_a_crash_cut_short_is_apologised_for_once(tmp_path: Path) -> None:
+    async with home(data_dir=tmp_path) as h:
+        h.gate.clear()
+        room = await Room(h).begin()
+        window = await room.ask("Is it red?")
+        await asyncio.wait_for(h.streamed.wait(), 5)
+        await settled()
+        with closing(sqlite3.connect(tmp_path / "router-1-journal.sqlite")) as file:
+            rows = file.execute("SELECT turn_id, site_id, spoken FROM open_turns").fetchall()
+            assert rows == [(window.utterance_id, "kitchen", 1)]
+            file.execute("CREATE TABLE kept AS SELECT * FROM open_turns")
+            file.commit()
+    with closing(sqlite3.connect(tmp_path / "router-1-journal.sqlite")) as file:
+        file.execute("INSERT INTO open_turns SELECT * FROM kept")
+        file.commit()
+    async with home(data_dir=tmp_path) as h:
+        room = await Room(h).begin()
+        # The broker brings the final again: it was never thanked for.
+        room.final("Is it red?", window)
+        [answer] = await h.answers.until(1)
+        await room.until_spoken(lambda room: room.clauses[-1].last)
+        assert answer.turn_id == window.utterance_id
+        assert h.spoken() == LOST_IN_CRASH
+        assert not h.asked
+        room.plays("started")
+        room.plays("finished", 1000)
+        await room.until_state("idle")
+
+
+async def test_windows_that_pass_leave_nothing_in_the_journal(tmp_path: Path) -> None:
+    async with home(data_dir=tmp_path) as h:
+        room = await Room(h).begin()
+        room.wake()
+        window = await room.until_window("wake")
+        room.final("", window, rejected="no_speech")
+        await room.until_state("idle")
+        room.wake()
+        await room.until_window("wake", 2)
+        room.final("Is it red?", window)  # late: that window is over
+        await settled()
+    async with home(data_dir=tmp_path) as h:
+        h.ask("what time is it", speak=False)
+        await h.answers.until(1)
+        await settled()
+        assert len(h.answers) == 1
+        assert not h.said

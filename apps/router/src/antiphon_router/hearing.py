@@ -176,7 +176,10 @@ class Hearing:
 
     def _pause(self, site: Site) -> None:
         site.hold.told = True
-        self._control(site, "pause")
+        sent = [speech for speech in site.speeches.values() if speech.is_sent]
+        # By its name a satellite also holds what has not reached it yet.
+        is_coming = bool(sent) and not any(speech.playing for speech in sent)
+        self._control(site, "pause", sent[0].utterance_id if is_coming else None)
 
     def resume(self, site: Site, *, wanted: bool) -> None:
         """Go on where it was held; what a person holds goes on only if a person says so."""

@@ -207,6 +207,11 @@ class Speech:
         return " ".join(clause for clause in self.clauses if clause)
 
     @property
+    def is_sent(self) -> bool:
+        """Whether any of it was sent to the TTS worker."""
+        return self._sent > 0
+
+    @property
     def playing(self) -> bool:
         """Whether a satellite has begun to play it."""
         return self.playing_since is not None
