@@ -28,7 +28,7 @@ QUESTIONS: dict[Route, tuple[str, ...]] = {
     "llm": ("who wrote Hamlet", "who invented the telephone", "what is the capital of France"),
 }
 GOALS_MS: dict[Route, tuple[float, float]] = {"fast": (600.0, 900.0), "llm": (900.0, 1300.0)}
-SETTINGS = {"ANTIPHON_ROUTER_FOLLOW_UP_S": "0"}
+SETTINGS = {"ANTIPHON_ROUTER_FOLLOW_UP_S": "0", "ANTIPHON_TTS_PHRASE_CACHE_MB": "0"}
 TURNS, QUICK_TURNS = 24, 3
 
 
