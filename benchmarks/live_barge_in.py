@@ -114,7 +114,7 @@ async def interrupt(
 async def interrupt_all(live: LiveHouse, author: Author, count: int) -> list[Interruption]:
     """Interrupt so many stories."""
     found = []
-    settings = live.house.settings
+    settings = live.settings
     wake, words = author.wake(), author.speech("what time is it")
     async with open_bus(client_bus(settings), TIMEOUT_S) as bus, live.room(SITE) as room:
         for number in range(count):

@@ -101,7 +101,7 @@ async def speak_all(live: LiveHouse, count: int, *, echo_cancelled: bool) -> Ech
     """Have so many answers spoken."""
     found = Echoes([], [])
     site = "filter" if echo_cancelled else "gate"
-    settings = live.house.settings
+    settings = live.settings
     async with (
         open_bus(client_bus(settings), TIMEOUT_S) as bus,
         live.room(site, echo_db=0.0, echo_cancelled=echo_cancelled) as room,

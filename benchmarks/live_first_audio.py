@@ -66,7 +66,7 @@ async def measure(options: Options) -> Report:
             live_house({"ANTIPHON_TTS_PHRASE_CACHE_MB": "0"}, kinds=("tts",))
         )
         bare = await stack.enter_async_context(child("bare_stages.py", "tts", config={}))
-        bus = await stack.enter_async_context(open_bus(client_bus(live.house.settings), TIMEOUT_S))
+        bus = await stack.enter_async_context(open_bus(client_bus(live.settings), TIMEOUT_S))
         await through_the_house(live, bus, SENTENCES[0])
         await by_piper(bare, SENTENCES[0])
         say(f"live_first_audio: {rounds * len(SENTENCES)} sentences")

@@ -30,12 +30,14 @@ class LiveHouse:
     """A house that runs.
 
     Attributes:
-        house: its processes.
+        settings: how to reach its broker.
         witness: sees all that passes.
+        house: its processes; None if somebody else started them.
     """
 
-    house: House
+    settings: RuntimeSettings
     witness: Witness
+    house: House | None = None
 
     @asynccontextmanager
     async def room(
@@ -47,7 +49,7 @@ class LiveHouse:
         echo_cancelled: bool = False,
     ) -> AsyncIterator[Room]:
         """Be in a room while the block runs; see `Room`."""
-        bus = client_bus(self.house.settings)
+        bus = client_bus(self.settings)
         room = Room(bus, site, pace=pace, echo_db=echo_db, echo_cancelled=echo_cancelled)
         async with room.open():
             await room.play(silence(SETTLE_MS)).over()
@@ -143,4 +145,4 @@ async def live_house(
         await all_ready(house)
         witness = Witness(client_bus(settings))
         await stack.enter_async_context(witness.watching())
-        yield LiveHouse(house, witness)
+        yield LiveHouse(settings, witness, house)

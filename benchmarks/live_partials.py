@@ -60,6 +60,7 @@ class Listener:
 
     def processor_s(self) -> float:
         """Return the processor time that it took so far."""
+        assert self.live.house is not None
         pid = self.live.house.supervisor.children["stt-1"].pid
         assert pid is not None
         top = psutil.Process(pid)
@@ -103,7 +104,7 @@ async def listener(*, partials: bool) -> AsyncIterator[Listener]:
     settings = {"ANTIPHON_STT_PARTIALS": "true" if partials else "false"}
     async with (
         live_house(settings, kinds=("stt",)) as live,
-        open_bus(client_bus(live.house.settings), TIMEOUT_S) as bus,
+        open_bus(client_bus(live.settings), TIMEOUT_S) as bus,
         live.room(SITE) as room,
     ):
         yield Listener(live, room, bus)
