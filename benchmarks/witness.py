@@ -28,6 +28,7 @@ from antiphon_contracts import (
     WAKE_EVENT,
     ContractError,
     DialogueState,
+    LlmRequest,
     Message,
     PlainAnswer,
     Topic,
@@ -38,12 +39,21 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 CONNECT_TIMEOUT_S = 15.0
+# Without its reply: whoever listens to the topic itself would be taken for one who answers.
+REQUESTS_SEEN = Topic[LlmRequest](
+    LLM_REQUEST.pattern,
+    LLM_REQUEST.qos,
+    LLM_REQUEST.flow,
+    LLM_REQUEST.summary,
+    model=LLM_REQUEST.model,
+    type=LLM_REQUEST.type,
+)
 TOPICS: tuple[Topic[Any], ...] = (
     WAKE_EVENT,
     STT_CONTROL,
     STT_PARTIAL,
     STT_FINAL,
-    LLM_REQUEST,
+    REQUESTS_SEEN,
     LLM_STREAM,
     LLM_CANCEL,
     TTS_SAY,

@@ -13,11 +13,14 @@ from antiphon_audio import Pcm, StreamReader, wav
 from antiphon_contracts import (
     AUDIO_IN,
     AUDIO_OUT,
+    LLM_REQUEST,
     PLAYBACK_CONTROL,
     PLAYBACK_STATUS,
     SITE_STATUS,
+    LlmRequest,
     PlaybackControl,
     PlaybackStatus,
+    RequestTimeout,
     SiteStatus,
 )
 from antiphon_runtime import Bus
@@ -165,3 +168,11 @@ async def test_the_witness_says_what_did_not_come() -> None:
     async with scenery() as here:
         with pytest.raises(TimeoutError, match="no PlaybackStatus at attic"):
             await here.witness.first(PlaybackStatus, SITE, timeout_s=0.05)
+
+
+async def test_the_witness_answers_nobody() -> None:
+    async with scenery() as here:
+        here.house.bus.install(requests=[LLM_REQUEST])
+        with pytest.raises(RequestTimeout):
+            await here.house.bus.request(LLM_REQUEST, LlmRequest(text="hello"), timeout_s=0.1)
+        assert here.witness.all(LlmRequest)
