@@ -143,9 +143,15 @@ class Follower:
         begin = spoken_from - self._rules.preroll_ms * _SAMPLES_PER_MS
         if not self._has_phrase:
             begin = max(begin, self._start)
-        elif spoken_from - self._start < ONE_BREATH_MS * _SAMPLES_PER_MS:
+        elif self.is_one_breath:
             begin = min(begin, self.earliest)
         return self._sound.cut(begin, self.endpoint.end + self._rules.tail_ms * _SAMPLES_PER_MS)
+
+    @property
+    def is_one_breath(self) -> bool:
+        """Whether `speech` begins with the wake phrase."""
+        near = self._spoken_from - self._start < ONE_BREATH_MS * _SAMPLES_PER_MS
+        return self._phrase_begin is not None and near
 
     @property
     def begin_ms(self) -> int:

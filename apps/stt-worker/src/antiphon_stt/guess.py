@@ -29,6 +29,7 @@ class Guess:
 
     Attributes:
         audio_ms: length of what is transcribed.
+        opening: words that it begins with and that are not to be written down.
         stir: set when something became known.
         cancelled: nobody waits for it.
         transcript: the outcome; None while it is not known, or if it failed.
@@ -39,6 +40,7 @@ class Guess:
     """
 
     audio_ms: int
+    opening: str
     stir: asyncio.Event
     cancelled: CancelFlag = field(default_factory=CancelFlag)
     transcript: Transcript | None = None
@@ -107,9 +109,11 @@ class Guesser:
         """Whether the engine has nothing to do."""
         return self._recogniser.idle
 
-    def begin(self, speech: Pcm, stir: asyncio.Event, *, is_draft: bool = False) -> Guess:
+    def begin(
+        self, speech: Pcm, stir: asyncio.Event, *, opening: str = "", is_draft: bool = False
+    ) -> Guess:
         """Begin to transcribe; a draft is cheap, and nobody is asked whether the turn is done."""
-        guess = Guess(int(speech.duration_ms), stir)
+        guess = Guess(int(speech.duration_ms), opening, stir)
         if self._recogniser.waiting >= self._max_waiting:
             guess.failure = ("busy", "Too much is said at once: say it again in a moment.")
             stir.set()
@@ -124,7 +128,7 @@ class Guesser:
         return guess
 
     async def _understand(self, guess: Guess, speech: Pcm, *, is_draft: bool) -> None:
-        hints = Hints(self._language, self._prompt, guess.cancelled, is_draft)
+        hints = Hints(self._language, self._prompt, guess.cancelled, guess.opening, is_draft)
         try:
             async with asyncio.timeout(self._timeout_s):
                 found = await self._recogniser.transcribe(speech, hints, Rank.LIVE)

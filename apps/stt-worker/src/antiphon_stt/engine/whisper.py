@@ -141,12 +141,7 @@ class FasterWhisper:
         language = hints.language if model.model.is_multilingual else "en"
         try:
             short = language and _run_short(
-                model,
-                pcm,
-                language=language,
-                prompt=hints.prompt,
-                beam_size=self._beam_size,
-                context_s=DRAFT_CONTEXT_S if hints.is_draft else CONTEXT_S,
+                model, pcm, hints, language=language, beam_size=self._beam_size
             )
             return short or _run(
                 model,
@@ -202,7 +197,7 @@ class FasterWhisper:
 
 
 def _run_short(
-    model: _WhisperModel, pcm: Pcm, *, language: str, prompt: str, beam_size: int, context_s: float
+    model: _WhisperModel, pcm: Pcm, hints: Hints, *, language: str, beam_size: int
 ) -> Transcript | None:
     """Transcribe with a shorter context than Whisper's 30 s, which costs so much less.
 
@@ -217,7 +212,7 @@ def _run_short(
     from faster_whisper.tokenizer import Tokenizer
 
     features = model.feature_extractor(pcm.to_float32())
-    frames = round(context_s * _FRAMES_S)
+    frames = round((DRAFT_CONTEXT_S if hints.is_draft else CONTEXT_S) * _FRAMES_S)
     if features.shape[-1] + _SPARE_FRAMES > frames:
         return None
     padded = np.pad(features, ((0, 0), (0, frames - features.shape[-1])))
@@ -225,9 +220,11 @@ def _run_short(
         model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language
     )
     start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-    if prompt:
-        words = tokenizer.encode(f" {prompt.strip()}")[-_MAX_PROMPT_TOKENS:]
+    if hints.prompt:
+        words = tokenizer.encode(f" {hints.prompt.strip()}")[-_MAX_PROMPT_TOKENS:]
         start = [tokenizer.sot_prev, *words, *start]
+    opening = tokenizer.encode(f" {hints.opening}") if hints.opening else []
+    start += opening
     (found,) = model.model.generate(
         model.encode(padded),
         [start],
@@ -236,7 +233,7 @@ def _run_short(
         return_scores=True,
         return_no_speech_prob=True,
     )
-    tokens = found.sequences_ids[0]
+    tokens = found.sequences_ids[0][len(opening) :]
     said = tokenizer.decode(tokens)
     squeezed = len(said.encode()) / len(zlib.compress(said.encode()))
     if squeezed > MAX_COMPRESSION_RATIO:
