@@ -65,7 +65,7 @@ def test_init_makes_everything_for_its_owner_alone(antiphon: Type, folder: Path)
     finally:
         os.umask(before)
     assert code == 0, said
-    assert "for: house.lan, 192.0.2.7, pi, localhost, 127.0.0.1, ::1" in said
+    assert "for: house.lan, 192.0.2.7, pi, localhost, 127.0.0.1, ::1, broker" in said
     assert "antiphon up --secure" in said
     assert folder.stat().st_mode & 0o777 == 0o700
     files = [path for path in folder.rglob("*") if path.is_file()]

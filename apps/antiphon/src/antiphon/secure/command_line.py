@@ -93,6 +93,16 @@ def rotate(
     run(name, Console())
 
 
+@secure_app.command("compose")
+def compose() -> None:
+    """Make what the compose stack needs: a compose file, and files to mount."""
+    from rich.console import Console
+
+    from antiphon.secure.commands import compose as run
+
+    run(Console())
+
+
 @secure_app.command("show")
 def show(name: Name) -> None:
     """Print a user's secret, and nothing else."""

@@ -11,6 +11,7 @@ from antiphon_satellite.settings import SatelliteSettings
 from rich.console import Console
 
 from antiphon.output import print_line
+from antiphon.secure.containers import ContainerFiles
 from antiphon.secure.folder import NOT_SECURED, SecureFolder, secure_folder
 from antiphon.secure.household import (
     LOCAL_HOSTS,
@@ -149,6 +150,28 @@ def rotate(name: str | None, console: Console) -> None:
         folder.write(household.rotated(names))
     print_line(console, f"new secrets for: {', '.join(names)}")
     print_line(console, f"copy their folders again: {folder.path / 'users'}")
+    if folder.has_containers and _needed() & set(names):
+        print_line(console, "workers in containers have the old ones until: docker compose up -d")
+
+
+def compose(console: Console) -> None:
+    """Make what the compose stack needs to run this house; later changes keep it up to date.
+
+    Raises:
+        ConfigError: the house is not secured, or cannot be run in containers.
+    """
+    folder = secure_folder()
+    _must_exist(folder)
+    with folder.changing():
+        household = folder.household()
+        folder.certify(household)
+        folder.write(household)
+        files = ContainerFiles(folder.files)
+        files.write(household)
+    print_line(console, f"made {files.compose}, for you alone: it holds every worker's secret")
+    print_line(console, "put this line into the .env beside docker-compose.yml:")
+    print_line(console, f"COMPOSE_FILE=docker-compose.yml:{files.compose}")
+    print_line(console, "then: docker compose up -d")
 
 
 def show(name: str, console: Console) -> None:

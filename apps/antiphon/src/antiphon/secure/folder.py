@@ -20,6 +20,7 @@ from antiphon_runtime.broker.secured import SECURE_PORT
 
 from antiphon.installation import install_command
 from antiphon.secure.acl import acl_text
+from antiphon.secure.containers import ContainerFiles
 from antiphon.secure.household import Household, User, decode_household, encode_household
 
 if TYPE_CHECKING:
@@ -103,6 +104,13 @@ class SecureFolder:
         write_private(files.passwords, "".join(lines))
         write_private(files.configuration, secured_configuration(files))
         self._write_users(household)
+        if self.has_containers:
+            ContainerFiles(files).write(household)
+
+    @property
+    def has_containers(self) -> bool:
+        """Whether the compose stack uses this house: `antiphon secure compose` was run."""
+        return ContainerFiles(self.files).compose.exists()
 
     def _write_users(self, household: Household) -> None:
         users = self.path / "users"

@@ -18,6 +18,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"(?![-.])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _MAX_HOST_CHARS = 253
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+CONTAINER_HOST = "broker"
+"""The broker's name among the containers of the compose stack."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Household:
     @property
     def certified_hosts(self) -> tuple[str, ...]:
         """Every name and address that the broker's certificate is for."""
-        return tuple(dict.fromkeys((*self.hosts, *LOCAL_HOSTS)))
+        return tuple(dict.fromkeys((*self.hosts, *LOCAL_HOSTS, CONTAINER_HOST)))
 
 
 _HOUSEHOLD = TypeAdapter(Household)
