@@ -11,7 +11,7 @@ RUN apt-get update \
 COPY deploy/broker /etc/antiphon-broker
 USER mosquitto
 VOLUME /var/lib/mosquitto
-EXPOSE 1883
+EXPOSE 1883 8883
 CMD ["/etc/antiphon-broker/start"]
 
 # -------------------------------------------------- what all workers stand on
@@ -144,6 +144,18 @@ RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
 COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_satellite"]
+
+# ------------------------------------------------------------- the metrics
+
+FROM core AS metrics
+COPY --from=build /opt/requirements/metrics.txt /opt/requirements/
+RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
+    /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
+        --requirement /opt/requirements/core.txt --requirement /opt/requirements/metrics.txt
+COPY --from=wheel /out/ /
+USER antiphon
+# All addresses of the container; the compose file publishes the port on the host's loopback only.
+CMD ["antiphon", "metrics", "--host", "0.0.0.0"]
 
 # ------------------------------------------------------------- the weights
 

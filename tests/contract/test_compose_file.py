@@ -40,9 +40,13 @@ def test_every_service_that_stays_is_started_again_and_asked_how_it_is(name: str
     assert "depends_on" not in service
 
 
-def test_only_the_broker_is_reached_from_outside_and_from_this_machine_alone() -> None:
+def test_only_broker_and_metrics_are_reached_from_outside_and_from_this_machine_alone() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"broker": ["127.0.0.1:${ANTIPHON_PORT:-1883}:1883"]}
+    assert published == {
+        "broker": ["127.0.0.1:${ANTIPHON_PORT:-1883}:1883"],
+        "metrics": ["127.0.0.1:${METRICS_PORT:-9464}:9464"],
+    }
+    assert SERVICES["metrics"]["profiles"] == ["metrics"]
 
 
 def test_every_image_ends_as_a_user_without_rights() -> None:

@@ -59,6 +59,7 @@ ROLES = {
     "tts-1": Role.TTS,
     "operator": Role.OPERATOR,
     "phone": Role.CLIENT,
+    "metrics": Role.METRICS,
 }
 
 

@@ -74,7 +74,7 @@ def test_init_makes_everything_for_its_owner_alone(antiphon: Type, folder: Path)
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     assert {user.name for user in household(folder).users} == {
         *("memory-1", "tools-1", "stt-1", "wake-1", "tts-1", "llm-1", "router-1"),
-        *("satellite-default", "operator"),
+        *("satellite-default", "metrics", "operator"),
     }
 
 

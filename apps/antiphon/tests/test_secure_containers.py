@@ -66,7 +66,8 @@ def test_each_worker_of_the_stack_has_its_own_user_and_the_broker_by_name(
     assert set(workers) == set(BASE["services"]) - WITHOUT_USERS
     for name, service in workers.items():
         kind = name.partition("-")[0]
-        user = house.user("satellite-default" if kind == "satellite" else f"{kind}-1")
+        own = {"satellite": "satellite-default", "metrics": "metrics"}
+        user = house.user(own.get(kind, f"{kind}-1"))
         for variable, value in service["environment"].items():
             monkeypatch.setenv(variable, value.replace("$$", "$"))
         (mount,) = service["volumes"]
@@ -80,7 +81,8 @@ def test_each_worker_of_the_stack_has_its_own_user_and_the_broker_by_name(
         monkeypatch.setenv("ANTIPHON_TLS_CA", str(outside))
         settings = load_settings(RuntimeSettings)
         assert (settings.host, settings.port, settings.base) == ("broker", 8883, house.base)
-        assert (settings.username, settings.worker_id) == (user.name, user.name)
+        assert settings.username == user.name
+        assert service["environment"].get("ANTIPHON_WORKER_ID", user.name) == user.name
         assert settings.password.get_secret_value() == user.secret
         tls = broker_options(settings).tls
         assert tls is not None

@@ -87,6 +87,7 @@ TABLE = {
             "wake/event/+ tts/status dialogue/+/state announced answer/+ health/+"
         ),
     ),
+    Role.METRICS: ("", "stt/final llm/response tts/status answer/+ health/+"),
 }
 
 

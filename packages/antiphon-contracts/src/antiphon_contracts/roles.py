@@ -22,6 +22,7 @@ class Role(Flag):
     TTS = auto()
     OPERATOR = auto()
     CLIENT = auto()
+    METRICS = auto()
 
     @property
     def words(self) -> str:
@@ -47,7 +48,9 @@ WORKERS = (
 PEOPLE = Role.OPERATOR | Role.CLIENT
 """Whoever speaks to the house: its operator (the command line) and the clients let in by name."""
 
-EVERYONE = WORKERS | PEOPLE
+EVERYONE = WORKERS | PEOPLE | Role.METRICS
+"""All of them, and the exporter of metrics, which listens and publishes nothing."""
+
 NOBODY = Role(0)
 
 

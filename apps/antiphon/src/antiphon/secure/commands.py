@@ -15,6 +15,7 @@ from antiphon.secure.containers import ContainerFiles
 from antiphon.secure.folder import NOT_SECURED, SecureFolder, secure_folder
 from antiphon.secure.household import (
     LOCAL_HOSTS,
+    METRICS,
     OPERATOR,
     Household,
     check_hosts,
@@ -205,7 +206,7 @@ def _with_parts(household: Household) -> Household:
         household = household.with_user(f"{kind}-1", Role[kind.upper()])
     site = load_settings(SatelliteSettings).site
     household = household.with_user(satellite_name(site), Role.SATELLITE, site)
-    return household.with_user(OPERATOR, Role.OPERATOR)
+    return household.with_user(METRICS, Role.METRICS).with_user(OPERATOR, Role.OPERATOR)
 
 
 def _own_names() -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from antiphon_runtime.broker.private_file import write_private
 from antiphon_runtime.broker.secured import SECURE_PORT
 from antiphon_satellite.settings import SatelliteSettings
 
-from antiphon.secure.household import CONTAINER_HOST, Household, User, satellite_name
+from antiphon.secure.household import CONTAINER_HOST, METRICS, Household, User, satellite_name
 
 MOUNTED = "/run/antiphon"
 """Where a container finds its files; `deploy/broker` looks there as well."""
@@ -83,15 +83,23 @@ def compose_text(household: Household, files: ContainerFiles) -> str:
     """
     if not household.base:
         raise ConfigError("containers cannot do without a base of the topics: set `base`")
-    users = {kind: household.user(f"{kind}-1") for kind in WORKERS}
-    site = load_settings(SatelliteSettings).site
-    users |= dict.fromkeys(SATELLITES, household.user(satellite_name(site)))
+    names = {kind: f"{kind}-1" for kind in WORKERS}
+    names |= dict.fromkeys(SATELLITES, satellite_name(load_settings(SatelliteSettings).site))
+    names["metrics"] = METRICS
+    users = {service: _user(household, name) for service, name in names.items()}
     head = (
         "# Made by `antiphon secure compose`; do not edit. It holds every worker's secret.\n"
         "services:\n"
     )
     services = (_worker(name, user, household.base, files) for name, user in users.items())
     return head + _broker(files) + "".join(services)
+
+
+def _user(household: Household, name: str) -> User:
+    user = household.find(name)
+    if user is None:
+        raise ConfigError(f"{name} has no user in the secured house: run `antiphon secure init`")
+    return user
 
 
 def _broker(files: ContainerFiles) -> str:
@@ -114,9 +122,10 @@ def _worker(service: str, user: User, base: str, files: ContainerFiles) -> str:
         "ANTIPHON_TLS_CA": f"{MOUNTED}/ca.crt",
         "ANTIPHON_USERNAME": user.name,
         "ANTIPHON_PASSWORD": user.secret,
-        "ANTIPHON_WORKER_ID": user.name,
         "ANTIPHON_BASE": base,
     }
+    if user.is_worker:
+        variables["ANTIPHON_WORKER_ID"] = user.name
     if user.site:
         variables["ANTIPHON_SATELLITE_SITE"] = user.site
     return f"  {service}:\n    environment:\n{_lines(variables)}{_mount(files.workers)}"

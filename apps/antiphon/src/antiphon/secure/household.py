@@ -13,6 +13,7 @@ from antiphon_contracts import EVERY_WORKER, WORKERS, ConfigError, Rights, Role,
 from pydantic import TypeAdapter, ValidationError
 
 OPERATOR = "operator"
+METRICS = "metrics"
 SECRET_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"(?![-.])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")

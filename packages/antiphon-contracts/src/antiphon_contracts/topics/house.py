@@ -95,7 +95,7 @@ ASK_SITE = RawTopic(
 ANSWER = RawTopic(
     "answer/{site}",
     1,
-    Flow(Role.ROUTER, Role.ROUTER | PEOPLE),
+    Flow(Role.ROUTER, Role.ROUTER | PEOPLE | Role.METRICS),
     "The answer, as JSON without an envelope.",
     plain=PlainAnswer,
 )

@@ -132,7 +132,7 @@ STT_PARTIAL = Topic[SttPartial](
 STT_FINAL = Topic[SttFinal](
     "stt/final",
     1,
-    Flow(Role.STT, Role.ROUTER | Role.OPERATOR),
+    Flow(Role.STT, Role.ROUTER | Role.OPERATOR | Role.METRICS),
     "The transcript, or why there is none.",
     model=SttFinal,
     type="stt.final/1",
@@ -158,7 +158,7 @@ TTS_CANCEL = Topic[TtsCancel](
 TTS_STATUS = Topic[TtsStatus](
     "tts/status",
     1,
-    Flow(Role.TTS, Role.ROUTER | PEOPLE),
+    Flow(Role.TTS, Role.ROUTER | PEOPLE | Role.METRICS),
     "What became of a clause's answer.",
     model=TtsStatus,
     type="tts.status/1",

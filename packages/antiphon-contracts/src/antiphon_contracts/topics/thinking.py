@@ -38,7 +38,7 @@ LLM_STREAM = Topic[LlmStream](
 LLM_RESPONSE = Topic[LlmResponse](
     "llm/response",
     1,
-    Flow(Role.LLM, Role.ROUTER),
+    Flow(Role.LLM, Role.ROUTER | Role.METRICS),
     "The whole reply.",
     model=LlmResponse,
     type="llm.response/1",
