@@ -40,10 +40,10 @@ those of the message; else it is dropped. **Reserved** topics are agreed on, but
 house serves them yet.
 
 Who takes part: the workers (`satellite`, `wake`, `stt`, `llm`, `tools`, `router`, `memory`, `tts`),
-the `operator` (the command line), and each `client` that the household lets in by name. "Who to
-whom" is what a secured broker enforces. There a satellite reaches the topics of
-its own site alone. A worker publishes its own health alone, and takes `control` under its own id
-and `all`.
+the `operator` (the command line), each `client` that the household lets in by name, and the
+exporter of `metrics`, which listens only. "Who to whom" is what a secured broker enforces. There a
+satellite reaches the topics of its own site alone. A worker publishes its own health alone, and
+takes `control` under its own id and `all`.
 
 A new optional field is a compatible change; unknown fields are ignored on read. Anything else is a
 new major version in `type`. `tests/contract/golden` pins the bytes.
