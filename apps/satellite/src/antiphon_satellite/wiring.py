@@ -80,6 +80,7 @@ def build_with(worker: Worker[SatelliteSettings], devices: Devices) -> Wiring:
         ),
         health=health,
     )
+
     def silence_microphone(muted: bool) -> None:  # noqa: FBT001  (it is the state)
         streaming.mute(muted)
         capture.mute(muted)
