@@ -171,6 +171,15 @@ async def test_one_phrase_is_one_event_however_long_it_lasts() -> None:
         assert len(await it.settle()) == 1
 
 
+async def test_a_score_that_wavers_is_one_event() -> None:
+    async with home(refractory_s=0.1) as it:
+        kitchen = Microphone(it.house)
+        for _ in range(4):  # at most 80 ms of 200 are missing: never below half the threshold
+            kitchen.hear(LOUDNESS["one"], 240)
+            kitchen.hear(0, 80)
+        assert len(await it.settle()) == 1
+
+
 async def test_the_refractory_time_holds_for_all_phrases_of_a_site_and_ends() -> None:
     async with home(phrases=("one", "two"), refractory_s=1.5) as it:
         kitchen = Microphone(it.house)

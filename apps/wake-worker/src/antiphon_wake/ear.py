@@ -17,6 +17,9 @@ PIECE = RATE_HZ * 160 // 1000
 """Sound that is searched at once, in samples: silence for lost frames comes in long stretches."""
 
 RISEN = 0.5
+REARM = 0.5
+"""A phrase may count again when its score was below this part of the threshold: scores stay high
+for more than a second after a phrase, and waver (seen with `hey_mycroft`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,10 @@ class Ear:
         if score.newest >= RISEN and not trace.is_risen:
             trace.risen_at = at
         trace.is_risen = score.newest >= RISEN
-        if score.value < self._wish.thresholds[score.phrase]:
+        threshold = self._wish.thresholds[score.phrase]
+        if score.value < REARM * threshold:
             trace.is_armed = True
+        if score.value < threshold:
             return False
         if not trace.is_armed:
             return False
