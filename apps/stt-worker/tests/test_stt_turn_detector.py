@@ -26,6 +26,11 @@ PATIENCE = Patience(350, 600, 900)
         "Turn on.",
         "I would like to go to the",
         "Well,",
+        "How do you?",
+        "Which day?",
+        "If it rains tomorrow.",
+        "Remind me too.",
+        "Set a timer for 10.",
         "Add milk, eggs,",
         "What is...",
     ],
@@ -35,7 +40,18 @@ def test_after_what_is_not_complete_the_wait_is_long(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Turn it on.", "Stop.", "What time is it?", "Set a timer for ten minutes.", "Yes!"]
+    "text",
+    [
+        "Turn it on.",
+        "Stop.",
+        "What time is it?",
+        "Set a timer for 10 minutes.",
+        "Yes!",
+        "Where is it?",
+        "When does the sun set?",
+        "If it rains, wake me up.",
+        "How many are there?",
+    ],
 )
 def test_after_what_is_complete_it_is_short(text: str) -> None:
     assert AdaptiveSilence(PATIENCE).patience_ms(text, None) == 350
@@ -49,7 +65,7 @@ def test_after_what_may_be_complete_it_is_between() -> None:
     ("text", "done", "patience_ms"),
     [
         ("Turn it on.", 0.9, 350),
-        ("Turn it on.", 0.1, 900),
+        ("Turn it on.", 0.1, 600),
         ("Turn on the", 0.9, 900),
         ("Turn it on.", None, 350),
     ],

@@ -70,7 +70,11 @@ _LINKS = "and or but because if unless until while when where that which who who
 _PREPOSITIONS = "to of for from with into onto at between about during without"
 _VERBS = "is are was were be am i'm it's what's who's how's i we they he she you're"
 _FILLERS = "um uh er erm hmm ah well like plus minus times please hey okay very really just also"
-_OPEN_WORDS = frozenset(f"{_ARTICLES} {_LINKS} {_PREPOSITIONS} {_VERBS} {_FILLERS}".split())
+# What Whisper makes of "and" and "to" where a speaker stops behind them.
+_MISHEARD = "end too"
+_OPEN_WORDS = frozenset(
+    f"{_ARTICLES} {_LINKS} {_PREPOSITIONS} {_VERBS} {_FILLERS} {_MISHEARD}".split()
+)
 # Whole utterances that mostly go on.
 _OPENINGS = re.compile(
     r"^(?:(?:please|can you|could you|would you|will you|i want to|i'd like to)\s+)?"
@@ -79,6 +83,16 @@ _OPENINGS = re.compile(
     r"let me know|remember|what|what is|what are|how|how (?:many|much|far|long|do|old|is)|who|"
     r"who (?:is|was|wrote)|where|where (?:is|are)|when|when (?:is|does|do)|why|which|do|does|"
     r"open|close|add \w+|put|make|translate|send|read|find|look up|search(?: for)?)$"
+)
+_UNFINISHED = re.compile(
+    # "What did I", "how do you", "when does the sun"
+    r"^(?:what|how|when|where|why|who|which \w+) (?:do|does|did|can|could|would|should|will|have)"
+    r" (?:i|you|we|they|he|she|it|the \w+)$|"
+    # "Which day", "how many ounces", "what is 12", "a timer for 10"
+    r"^(?:which|what|whose|how many|how much) [a-z]+$|^what(?:'s| is) \d+$|\bfor \d+$|"
+    # "If it rains tomorrow", but not "when does it rain"
+    r"^(?:if|unless|while|because|(?:when|after|before)(?! (?:do|does|did|is|are|will|can)\b))"
+    r"(?: [\w']+){1,5}$"
 )
 _WORDS = re.compile(r"[^\w\s']+")
 
@@ -114,7 +128,10 @@ def is_open(text: str) -> bool:
     if text.rstrip().endswith((",", "...", "…", "-", "–", ":", ";")):
         return True
     words = _WORDS.sub(" ", text.casefold()).split()
-    return bool(words) and (words[-1] in _OPEN_WORDS or bool(_OPENINGS.match(" ".join(words))))
+    if not words or words[-1] in _OPEN_WORDS:
+        return bool(words)
+    said = " ".join(words)
+    return bool(_OPENINGS.match(said) or ("," not in text and _UNFINISHED.search(said)))
 
 
 def is_closed(text: str) -> bool:

@@ -110,6 +110,6 @@ class SmartTurn:
         """See `TurnDetector`."""
         if done is None:
             return self._words.patience_ms(text, done)
-        if done < DONE or is_open(text):
+        if is_open(text):
             return self._patience.long
-        return self._patience.short
+        return self._patience.medium if done < DONE else self._patience.short
