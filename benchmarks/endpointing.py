@@ -21,6 +21,7 @@ from antiphon_runtime import RuntimeSettings, load_settings
 from antiphon_stt import Hints, SttSettings, Transcriber
 from antiphon_stt.endpointing import RATE_HZ, Endpointer, EndpointRules, Heard
 from antiphon_stt.engine import SmartTurn, faster_whisper
+from antiphon_stt.engine.smart_turn import DONE
 from antiphon_stt.follower import LiveRules
 from antiphon_stt.turn_detector import AdaptiveSilence, Patience
 from antiphon_tts.engine import piper
@@ -91,6 +92,9 @@ Are there any, | eggs left?
 Lock the door and, | turn off the lights.""".splitlines()
 ROOM_S = 0.4
 AFTER_S = 1.8
+LONGEST_MS = 900.0
+READY_MS = 400.0
+"""When a candidate is there on a quiet machine, after the pause begins."""
 LOUD = 0.01
 FIXED_MS = (300, 400, 500, 600, 700, 800)
 SHORT_MS = (350, 400, 450, 500, 550)
@@ -230,7 +234,9 @@ def judged(spoken: list[list[Pause]], policy: Policy, ready_ms: float | None) ->
     cut = missed = 0
     delays = []
     for each in spoken:
-        waits = [max(policy(p), p.ready_ms if ready_ms is None else ready_ms) for p in each]
+        ready = [p.ready_ms if ready_ms is None else ready_ms for p in each]
+        # Whoever has no candidate by then ends at the longest patience.
+        waits = [min(max(policy(p), r), LONGEST_MS) for p, r in zip(each, ready, strict=True)]
         inner = [(p, w) for p, w in zip(each, waits, strict=True) if not p.is_end]
         if any(p.silence_ms > wait + FRAME_MS for p, wait in inner):
             cut += 1
@@ -285,12 +291,13 @@ async def measure(options: Options) -> Report:
     ready = [pause.ready_ms for each in spoken for pause in each]
     curves = {}
     for name, policy in policies():
-        ideal, real = judged(spoken, policy, 400.0), judged(spoken, policy, None)
+        ideal, real = judged(spoken, policy, READY_MS), judged(spoken, policy, None)
         curves[name] = {"ready at 400 ms": ideal.__dict__, "as measured": real.__dict__}
     shortest = settings.min_silence_ms
-    chosen = f"adaptive {shortest}" if settings.turn_detector == "adaptive" else ""
-    chosen = chosen or f"smart-turn {shortest} at 0.5"
-    ours = judged(spoken, dict(policies())[chosen], None)
+    chosen = f"smart-turn {shortest} at {DONE:g}"
+    if settings.turn_detector == "adaptive":
+        chosen = f"adaptive {shortest}"
+    ours = judged(spoken, dict(policies())[chosen], READY_MS)
     report.figures = [
         Figure(f"{chosen}: false cut-offs", ours.cut, "", 2),
         Figure(f"{chosen}: missed ends", ours.missed, "", 0),

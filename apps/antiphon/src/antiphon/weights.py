@@ -51,7 +51,8 @@ def hearing_models() -> list[str]:
 
 def turn_models() -> list[str]:
     """Return what tells whether a speaker has finished, where it has weights."""
-    is_wanted = load_settings(SttSettings).turn_detector == "smart-turn"
+    stt = load_settings(SttSettings)
+    is_wanted = stt.live != "off" and stt.turn_detector in {"auto", "smart-turn"}
     return ["smart-turn-v3.2"] if is_wanted else []
 
 

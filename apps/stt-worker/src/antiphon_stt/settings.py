@@ -86,9 +86,9 @@ class SttSettings(Settings):
         "members cannot share a stream.",
     )
     turn_detector: str = Field(
-        default="adaptive",
-        description="What tells whether somebody has finished: adaptive (by the words), smart-turn "
-        "(by the sound and the words) or one you installed.",
+        default="auto",
+        description="What tells whether somebody has finished: smart-turn (by sound and words), "
+        "adaptive (by the words), one you installed, or auto: smart-turn where its weights are.",
     )
     min_silence_ms: int = Field(
         default=350,

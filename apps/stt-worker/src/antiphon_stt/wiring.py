@@ -47,6 +47,11 @@ GROUP_NOTE = (
     "Recordings only: microphones' streams cannot be shared by a group. Let one worker outside of "
     "it listen, or set ANTIPHON_STT_LIVE=on for one member."
 )
+TURN_MODEL = "smart-turn-v3.2"
+TURNS_NOTE = (
+    "The end of speech is told by the words alone: run `antiphon models fetch smart-turn-v3.2`, "
+    "or set ANTIPHON_STT_TURN_DETECTOR=adaptive."
+)
 # As in Silero's own reference code.
 _HYSTERESIS = 0.15
 
@@ -65,10 +70,22 @@ def build(worker: Worker[SttSettings]) -> Wiring:
     transcriber: Transcriber = load_engine("antiphon.transcribers", settings.engine)(
         settings, models
     )
-    turns: TurnDetector = load_engine("antiphon.turn_detectors", settings.turn_detector)(
+    turns: TurnDetector = load_engine("antiphon.turn_detectors", _turn_detector(worker, models))(
         settings, models
     )
     return wire(worker, transcriber, gate_opener(settings), turns)
+
+
+def _turn_detector(worker: Worker[SttSettings], models: ModelStore) -> str:
+    wanted = worker.settings.turn_detector
+    worker.health.clear_note("turns")
+    if wanted != "auto":
+        return wanted
+    if models.is_ready(TURN_MODEL):
+        return "smart-turn"
+    if worker.settings.live != "off":
+        worker.health.note("turns", TURNS_NOTE)
+    return "adaptive"
 
 
 def wire(
