@@ -23,6 +23,9 @@ WEATHER = "Today it will be mostly sunny, with a little rain in the late afterno
         ("today will be mostly sunny with little rain in the late after noon", WEATHER),
         ("It is red. Really.", "It is red. Really."),
         ("Okay.", "Okay."),
+        ("That is 84.", "That is eighty four."),
+        ("That's 84", "That is eighty-four."),
+        ("I have set a timer for 5 minutes.", "I have set a timer for five minutes."),
         ("three o'clock", "It is late: three o'clock."),
     ],
 )
@@ -36,6 +39,8 @@ def test_ones_own_words_are_known(heard: str, spoken: str) -> None:
         ("Yes.", "Shall I say yes or no?"),
         ("Yes, please.", "Would you like me to turn the lamp on? Say yes, please, or no."),
         ("Stop.", WEATHER),
+        ("Stop it", "That is it."),
+        ("No, Tuesday.", "On Tuesday."),
         ("no", "I know nothing of that."),
         ("And what about tomorrow?", WEATHER),
         ("Will it rain in the evening too?", WEATHER),

@@ -8,10 +8,12 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from rapidfuzz import fuzz
+from text_to_num import alpha2digit
 
 REMEMBERED_S = 15.0
 SHORT_WORDS = 3
 """Up to so many words only a whole sentence of ours is ours: `yes` is a person's."""
+WHOLE_ALIKE = 92.0
 LONG_WORDS = 6
 ALIKE, LONG_ALIKE = 88.0, 80.0
 """From these scores on (of 100) words are ours; a recogniser mishears its own house, too."""
@@ -23,8 +25,8 @@ _SENTENCE_END = re.compile(r"[.!?…:;\n]+")
 def is_echo(heard: str, spoken: Iterable[str]) -> bool:
     """Whether a transcript is what was spoken, or a part of it.
 
-    Compared are words (rapidfuzz's partial ratio), without case and punctuation. A text that says
-    clearly more than what was spoken is none.
+    Compared are words (rapidfuzz's partial ratio), without case and punctuation, and numbers as
+    digits. A text that says clearly more than what was spoken is none.
     """
     words = _words(heard)
     if not words:
@@ -32,7 +34,7 @@ def is_echo(heard: str, spoken: Iterable[str]) -> bool:
     texts = list(spoken)
     if len(words) <= SHORT_WORDS:
         sentences = (part for text in texts for part in _SENTENCE_END.split(text))
-        return any(words == _words(sentence) for sentence in sentences)
+        return any(_is_whole(words, _words(sentence)) for sentence in sentences)
     least = LONG_ALIKE if len(words) >= LONG_WORDS else ALIKE
     said = " ".join(word for text in texts for word in _words(text))
     text = " ".join(words)
@@ -73,8 +75,15 @@ class Echo:
             del self._spoken[site_id]
 
 
+def _is_whole(words: list[str], sentence: list[str]) -> bool:
+    """Whether a few words are a whole sentence; a single one must be the very same."""
+    if len(words) == 1 or len(sentence) <= 1:
+        return words == sentence
+    return fuzz.ratio(" ".join(words), " ".join(sentence)) >= WHOLE_ALIKE
+
+
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(alpha2digit(text, "en").casefold().replace("'s", " is"))
 
 
 def _now() -> float:
