@@ -18,7 +18,17 @@ import baseline
 from command import goal_of, say, show
 from figures import Report
 
-BENCHMARKS = ("bus", "loop_lag", "turn", "footprint")
+BENCHMARKS = (
+    "bus",
+    "loop_lag",
+    "turn",
+    "footprint",
+    "live_first_audio",
+    "live_idle",
+    "live_replies",
+    "live_sites",
+)
+"""Those that take minutes; the others, `live_*.py` too, are commands of their own."""
 HERE = Path(__file__).parent
 TIMEOUT_S = 900.0
 QUICK_TIMEOUT_S = 300.0
