@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -142,10 +141,10 @@ async def test_stop_and_pause_are_obeyed() -> None:
         here.speak("long", 4_000, end=False)
         await here.playback.until(1)
         here.order("pause")
-        before = -1
-        while before != len(here.room.loudspeaker.chunks):
-            before = len(here.room.loudspeaker.chunks)
-            await asyncio.sleep(0.05)  # longer than a chunk at this pace
+        await here.frames.until(len(here.frames) + 40)  # longer than many chunks
+        before = len(here.room.loudspeaker.chunks)
+        await here.frames.until(len(here.frames) + 40)
+        assert len(here.room.loudspeaker.chunks) == before
         here.order("resume")
         here.order("stop")
         await here.playback.until(2)
