@@ -18,17 +18,17 @@ from antiphon_contracts import LoopLag
 
 log = structlog.get_logger(__name__)
 
-# Each ping wakes a thread and the loop; at 50 a second that alone was 1.5 % of a core in every
-# worker. A block of 200 ms is always found, a shorter one the more likely the longer it is.
-PING_S = 0.1
+# Each ping wakes a thread and the loop; at 50 a second that alone was over 1 % of a core in each
+# worker. A block of 450 ms is always found, a shorter one the more likely the longer it is.
+PING_S = 0.25
 STALL_S = 0.05
-KEPT_PINGS = 600  # one minute
+KEPT_PINGS = 240  # one minute
 
 
 class LoopMonitor:
     """Measures event-loop lag and logs the stack of whatever blocks the loop for over 50 ms.
 
-    A thread asks the loop to answer, 10 times a second. How long the answer takes is the lag; if
+    A thread asks the loop to answer, 4 times a second. How long the answer takes is the lag; if
     it takes too long, the thread looks at what the loop's thread is doing at that moment.
     """
 
