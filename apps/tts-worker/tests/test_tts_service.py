@@ -445,7 +445,7 @@ async def test_the_fallback_speaks_and_health_says_so(error: Exception) -> None:
     async with House() as house:
         health, status = await house.hear(HEALTH), await house.hear(TTS_STATUS)
         await house.move_in("tts", TtsSettings(), one_broken(error, Scripted()))
-        await health.until(lambda told: told[-1:] and told[-1].data.state != "starting")
+        await health.until(lambda told: bool(told) and told[-1].data.state != "starting")
         assert health[-1].data.state == "degraded"
         assert health[-1].data.engine == "scripted"
         assert health[-1].data.notes == (
