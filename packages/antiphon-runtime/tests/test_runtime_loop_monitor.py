@@ -6,8 +6,9 @@ import time
 
 import pytest
 from antiphon_runtime import LoopMonitor
-from antiphon_runtime.loop_monitor import PING_S
 from structlog.testing import capture_logs
+
+PING_S = 0.02
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(20)]
 
@@ -25,7 +26,7 @@ async def until_measured(monitor: LoopMonitor, count: int) -> None:
 
 
 async def test_a_block_of_80_ms_is_logged_with_what_blocked() -> None:
-    monitor = LoopMonitor()
+    monitor = LoopMonitor(ping_s=PING_S)
     with capture_logs() as lines:
         async with monitor.watch():
             await until_measured(monitor, 3)
@@ -43,7 +44,7 @@ async def test_a_block_of_80_ms_is_logged_with_what_blocked() -> None:
 
 
 async def test_an_idle_loop_is_not_reported_and_its_lag_is_measured() -> None:
-    monitor = LoopMonitor(stall_s=0.5)
+    monitor = LoopMonitor(stall_s=0.5, ping_s=PING_S)
     assert monitor.lag().max_ms == 0
     with capture_logs() as lines:
         async with monitor.watch():
@@ -54,7 +55,7 @@ async def test_an_idle_loop_is_not_reported_and_its_lag_is_measured() -> None:
 
 
 async def test_a_loop_that_waits_its_turn_is_not_said_to_be_blocked() -> None:
-    monitor = LoopMonitor(stall_s=0.0)  # every answer is late
+    monitor = LoopMonitor(stall_s=0.0, ping_s=PING_S)  # every answer is late
     async with monitor.watch():
         await until_measured(monitor, 20)
     assert monitor.stalls < len(monitor._lags_s)

@@ -28,13 +28,14 @@ KEPT_PINGS = 240  # one minute
 class LoopMonitor:
     """Measures event-loop lag and logs the stack of whatever blocks the loop for over 50 ms.
 
-    A thread asks the loop to answer, 4 times a second. How long the answer takes is the lag; if
-    it takes too long, the thread looks at what the loop's thread is doing at that moment.
+    A thread asks the loop to answer, every `ping_s` on average. How long the answer takes is the
+    lag; if it takes over `stall_s`, the thread looks at what the loop's thread is doing then.
     """
 
-    def __init__(self, *, stall_s: float = STALL_S) -> None:
+    def __init__(self, *, stall_s: float = STALL_S, ping_s: float = PING_S) -> None:
         self._lags_s: deque[float] = deque(maxlen=KEPT_PINGS)
         self._stall_s = stall_s
+        self._ping_s = ping_s
         self._loop_thread = 0
         self._answered = threading.Event()
         self._stopped = threading.Event()
@@ -75,7 +76,7 @@ class LoopMonitor:
 
     def _watch_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
         # Uneven, so that work of the same rhythm is not missed for ever.
-        while not self._stopped.wait(PING_S * random.uniform(0.5, 1.5)):  # noqa: S311  (no secret)
+        while not self._stopped.wait(self._ping_s * random.uniform(0.5, 1.5)):  # noqa: S311  (no secret)
             self._answered.clear()
             asked = time.monotonic()
             with suppress(RuntimeError):  # the loop is closed: the block ended
