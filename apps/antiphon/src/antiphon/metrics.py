@@ -47,7 +47,7 @@ from antiphon.settings import find_broker
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_WORKERS = 256
-STAGES = frozenset({"stt", "fast", "llm", "none", "first_clause"})
+STAGES = frozenset({"endpoint", "stt", "fast", "llm", "none", "first_clause"})
 STATES = ("starting", "ready", "degraded", "stopping", "gone")
 BREAKER_STATES = ("closed", "open", "half_open")
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
