@@ -36,7 +36,7 @@ class EndpointRules:
     threshold: float = 0.5
     release: float = 0.35
     min_speech_ms: int = 96
-    pause_ms: int = 96
+    pause_ms: int = 128
     resume_ms: int = 64
     max_silence_ms: int = 900
     max_utterance_ms: int = 30_000
