@@ -82,6 +82,7 @@ topic read BASEdead/all/+/retry
 topic read BASEdead/tts-1/+/retry
 topic read BASEhealth/+
 topic read BASEtts/cancel
+topic read BASEtts/prepare
 topic read BASEtts/say
 """
 

@@ -54,7 +54,7 @@ TABLE = {
         (
             "playback/+/control stt/control wake/+/control llm/request llm/cancel tools/call "
             "memory/query memory/remember memory/forget memory/ingest history/append tts/say "
-            "tts/cancel dialogue/+/state announced user/answer answer/+ health/w-1"
+            "tts/prepare tts/cancel dialogue/+/state announced user/answer answer/+ health/w-1"
         ),
         (
             "playback/+/status site/+/status wake/event/+ stt/partial stt/final llm/stream "
@@ -66,7 +66,7 @@ TABLE = {
         "memory/results memory/done history/done history/results health/w-1",
         "memory/query memory/remember memory/forget memory/ingest history/append history/query",
     ),
-    Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/cancel"),
+    Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/prepare tts/cancel"),
     Role.OPERATOR: (
         (
             "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "

@@ -59,6 +59,7 @@ from antiphon_contracts.payloads.speech import (
     SttFinal,
     SttPartial,
     TtsCancel,
+    TtsPrepare,
     TtsSay,
     TtsStatus,
     WakeControl,
@@ -253,6 +254,7 @@ _SPEAKING: tuple[Payload, ...] = (
         speed=1.2,
         priority=20,
     ),
+    TtsPrepare(text="It is half past seven,", voice="en_US-joe-medium", speed=1.1),
     TtsCancel(utterance_id=_ANSWER),
     TtsStatus(
         utterance_id=_ANSWER,

@@ -184,6 +184,23 @@ class TtsSay(Payload):
     priority: int = Field(default=10, ge=0, le=100)
 
 
+class TtsPrepare(Payload):
+    """Make this sound ready; it may never be said.
+
+    Nothing is heard of it. A `tts/say` that begins with the same words in the same voice begins
+    sooner then. It is made only while nothing is spoken, and forgotten if it is not said soon.
+
+    Attributes:
+        text: the first clause of what will probably be said, exactly as it would be sent.
+        voice: name of a voice; None is the worker's own.
+        speed: rate of speech, 1.0 is the voice's own.
+    """
+
+    text: str = Field(max_length=20_000)
+    voice: str | None = None
+    speed: float = Field(default=1.0, gt=0.2, lt=5)
+
+
 class TtsCancel(Payload):
     """Stops synthesis.
 

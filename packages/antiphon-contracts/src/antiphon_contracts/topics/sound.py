@@ -13,6 +13,7 @@ from antiphon_contracts.payloads.speech import (
     SttFinal,
     SttPartial,
     TtsCancel,
+    TtsPrepare,
     TtsSay,
     TtsStatus,
     WakeControl,
@@ -146,6 +147,14 @@ TTS_SAY = Topic[TtsSay](
     "One clause to be spoken.",
     model=TtsSay,
     type="tts.say/1",
+)
+TTS_PREPARE = Topic[TtsPrepare](
+    "tts/prepare",
+    0,
+    Flow(Role.ROUTER, Role.TTS),
+    "Make this sound ready; it may never be said.",
+    model=TtsPrepare,
+    type="tts.prepare/1",
 )
 TTS_CANCEL = Topic[TtsCancel](
     "tts/cancel",
