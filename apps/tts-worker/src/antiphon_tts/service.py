@@ -1,6 +1,7 @@
 """Speech: clauses in, frames of sound out, one utterance at a time for each site.
 
-`Speech.on_say` and `on_cancel` only take note; `Speech.speak` does the work in the background.
+`Speech.on_say`, `on_prepare` and `on_cancel` only take note; `Speech.speak` and `prepare` do the
+work in the background.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from antiphon_contracts import (
     EngineError,
     Message,
     TtsCancel,
+    TtsPrepare,
     TtsSay,
     TtsStatus,
 )
 
+from antiphon_tts.preparations import FORGOTTEN_AFTER_S
 from antiphon_tts.utterance import Address, Clause, Utterance
 from antiphon_tts.voice import Voice
 
@@ -74,6 +77,9 @@ class Speech:
         self._speaking: dict[str, Utterance] = {}  # by site
         self._scopes: dict[Key, asyncio.Timeout] = {}
         self._news = asyncio.Event()
+        self._to_prepare: TtsPrepare | None = None
+        self._prepare_by = 0.0
+        self._preparable = asyncio.Event()
 
     # What comes in
 
@@ -91,6 +97,8 @@ class Speech:
             self._end(utterance, "failed", "Too much is waiting to be said; try again later.")
             return
         clause = Clause(say.seq, say.text, say.last, say.voice, say.speed)
+        if _same_sound(self._to_prepare, say):
+            self._to_prepare = None  # it would come too late
         if not utterance.add(clause, now):
             log.info("say.repeated", utterance_id=say.utterance_id, seq=say.seq)
         self._news.set()
@@ -109,6 +117,12 @@ class Speech:
             and sum(u.waiting_clauses for u in waiting) < self._limits.max_clauses
             and sum(u.waiting_chars for u in waiting) + len(say.text) <= self._limits.max_chars
         )
+
+    async def on_prepare(self, message: Message[TtsPrepare]) -> None:
+        """Make a clause ready when nothing is spoken; one that still waits is forgotten for it."""
+        self._to_prepare = message.data
+        self._prepare_by = _now() + FORGOTTEN_AFTER_S
+        self._preparable.set()
 
     async def on_cancel(self, message: Message[TtsCancel]) -> None:
         """Stop an utterance of the envelope's site, or all of them, at once.
@@ -192,6 +206,24 @@ class Speech:
                 if self._speaking.get(address.site_id) is utterance:
                     del self._speaking[address.site_id]
 
+    async def prepare(self, voice: Voice) -> None:
+        """Make ready what is asked for while nothing is spoken, one clause at a time, for ever."""
+        while True:
+            await self._preparable.wait()
+            while not voice.idle.is_set():
+                await voice.idle.wait()
+            wanted, self._to_prepare = self._to_prepare, None
+            self._preparable.clear()
+            if wanted is not None and _now() < self._prepare_by:
+                await self._prepare(voice, wanted)
+
+    async def _prepare(self, voice: Voice, wanted: TtsPrepare) -> None:
+        """Make one clause ready: a boundary of queued work. Should it fail, `speak` tells of it."""
+        try:
+            await voice.prepare(Clause(0, wanted.text, voice=wanted.voice, speed=wanted.speed))
+        except Exception as error:  # noqa: BLE001  (nobody waits for it, and speaking goes on)
+            log.debug("prepare.failed", error=type(error).__name__)
+
     async def _choose(self) -> Utterance:
         """Wait for an utterance that has something to say at a site that is quiet."""
         while True:
@@ -268,6 +300,12 @@ class Speech:
                 self._outlet.status(utterance.address, self._status(utterance, "started"))
             if number % _HANDFUL_FRAMES == 0:
                 await asyncio.sleep(_BREATH_S)
+
+
+def _same_sound(prepare: TtsPrepare | None, say: TtsSay) -> bool:
+    if prepare is None or say.seq > 0:
+        return False
+    return (prepare.text, prepare.voice, prepare.speed) == (say.text, say.voice, say.speed)
 
 
 def _now() -> float:

@@ -16,6 +16,7 @@ from antiphon_runtime import ModelThread, Upstream
 
 from antiphon_tts.clauses import cut, cut_first
 from antiphon_tts.phrase_cache import Phrase, PhraseCache
+from antiphon_tts.preparations import Preparation, Preparations
 from antiphon_tts.spoken_form import spoken_form
 from antiphon_tts.utterance import Clause
 
@@ -73,6 +74,9 @@ class Voice:
         upstream: what the synthesizer is asked through if a server does its work.
         spare: speaks the texts of which the server, just now, has nothing to give.
         cache: of short texts that are said often; None keeps nothing.
+
+    Attributes:
+        idle: set while nothing is spoken.
     """
 
     def __init__(
@@ -89,6 +93,10 @@ class Voice:
         self._upstream = upstream
         self._spare = spare
         self._cache = cache
+        self._prepared = Preparations()
+        self._speaking = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     async def speak(self, clause: Clause) -> AsyncGenerator[Pcm, None]:
         """Yield the sound of a clause, piece by piece; an answer's first piece is a short one.
@@ -96,35 +104,106 @@ class Voice:
         Raises:
             EngineError: the engine failed.
         """
+        self._speaking += 1
+        self.idle.clear()
+        try:
+            for text in self._cut(clause):
+                async with aclosing(self._known_or_made(text, clause)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+        finally:
+            self._speaking -= 1
+            if not self._speaking:
+                self.idle.set()
+
+    def _cut(self, clause: Clause) -> Iterator[str]:
         text = clause.text
         if self._synthesizer.language == "en":
             text = spoken_form(text)
         first, rest = cut_first(text) if clause.seq == 0 else ("", text)
-        for piece_text in (*cut(first), *cut(rest)):
-            async with aclosing(self._known_or_made(piece_text, clause)) as pieces:
-                async for piece in pieces:
-                    yield piece
+        yield from cut(first)
+        yield from cut(rest)
+
+    async def prepare(self, clause: Clause) -> None:
+        """Make the sound of a clause's first piece, for when it is spoken.
+
+        It gives way: nothing is made while something is spoken, and what is being made when
+        something else is to be spoken ends with the step that runs. A server is not asked for what
+        may never be said.
+
+        Raises:
+            EngineError: the engine failed; nothing is kept.
+        """
+        text = next(self._cut(clause), None)
+        if text is None or self._upstream is not None:
+            return
+        phrase = self._phrase(text, clause)
+        cache = self._cache_for(phrase)
+        if cache is not None and await asyncio.to_thread(cache.find, phrase) is not None:
+            return
+        if self._speaking or phrase in self._prepared:
+            return
+        preparation = self._prepared.begin(phrase)
+        try:
+            whole = await self._fill(preparation, text, clause)
+            preparation.end(whole=whole)
+        finally:
+            if not preparation.whole:
+                self._prepared.drop(phrase, preparation)
+                preparation.end(whole=False)
+
+    async def _fill(self, preparation: Preparation, text: str, clause: Clause) -> bool:
+        """Make its sound; returns whether that was all of it."""
+        async with aclosing(self._stream(self._synthesizer, text, clause)) as pieces:
+            async for piece in pieces:
+                preparation.add(piece)
+                if self._speaking and not preparation.taken:
+                    return False
+        return True
+
+    def _phrase(self, text: str, clause: Clause) -> Phrase:
+        return Phrase(self._synthesizer.name, clause.voice, clause.speed, text.strip())
+
+    def _cache_for(self, phrase: Phrase) -> PhraseCache | None:
+        return self._cache if self._cache is not None and self._cache.takes(phrase) else None
 
     async def _known_or_made(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
-        cache = self._cache
-        phrase = Phrase(self._synthesizer.name, clause.voice, clause.speed, text.strip())
-        if cache is None or not cache.takes(phrase):
-            async with aclosing(self._pieces(text, clause)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            return
-        known = await asyncio.to_thread(cache.find, phrase)
-        if known is not None:
-            yield known
-            return
+        phrase = self._phrase(text, clause)
+        prepared = self._prepared.take(phrase)
+        cache = self._cache_for(phrase)
+        if cache is not None and prepared is None:
+            known = await asyncio.to_thread(cache.find, phrase)
+            if known is not None:
+                yield known
+                return
         made: list[Pcm] = []
-        async with aclosing(self._pieces(text, clause)) as pieces:
+        async with aclosing(self._prepared_or_made(prepared, text, clause)) as pieces:
             async for piece in pieces:
                 made.append(piece)
                 yield piece
         whole = joined(made)
-        if whole is not None:
+        if cache is not None and whole is not None:
             await asyncio.to_thread(cache.keep, phrase, whole)
+
+    async def _prepared_or_made(
+        self, prepared: Preparation | None, text: str, clause: Clause
+    ) -> AsyncGenerator[Pcm, None]:
+        """Yield what was prepared; if its making failed, the rest is made anew."""
+        said = 0
+        if prepared is not None:
+            try:
+                async for piece in prepared.pieces():
+                    said += len(piece)
+                    yield piece
+            finally:
+                prepared.taken = False
+            if prepared.whole:
+                return
+        async with aclosing(self._pieces(text, clause)) as pieces:
+            async for piece in pieces:
+                left, said = max(0, len(piece) - said), max(0, said - len(piece))
+                if left:
+                    yield Pcm(piece.samples[len(piece) - left :], piece.rate_hz)
 
     async def _pieces(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
         make = partial(self._stream, self._synthesizer, text, clause)

@@ -11,6 +11,7 @@ import structlog
 from antiphon_contracts import (
     AUDIO_OUT,
     TTS_CANCEL,
+    TTS_PREPARE,
     TTS_SAY,
     TTS_STATUS,
     ConfigError,
@@ -77,13 +78,18 @@ def build(worker: Worker[TtsSettings], load_factory: LoadFactory = _INSTALLED) -
             try:
                 async with _guarded(synthesizer, worker, load_factory, thread) as voice:
                     sites = range(settings.sites_at_once)
-                    async with running(**{f"speak:{n}": speech.speak(voice) for n in sites}):
+                    speakers = {f"speak:{n}": speech.speak(voice) for n in sites}
+                    async with running(**speakers, prepare=speech.prepare(voice)):
                         yield
             finally:
                 speech.end_all()
                 await _close(synthesizer, thread)
 
-    handlers = [listen(TTS_SAY, speech.on_say), listen(TTS_CANCEL, speech.on_cancel)]
+    handlers = [
+        listen(TTS_SAY, speech.on_say),
+        listen(TTS_PREPARE, speech.on_prepare),
+        listen(TTS_CANCEL, speech.on_cancel),
+    ]
     return Wiring(handlers, lifespan=lifespan)
 
 
