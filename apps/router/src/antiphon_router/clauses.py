@@ -92,6 +92,7 @@ class ClauseChunker:
         return name.lower() not in _ABBREVIATIONS
 
 
+FENCE = "```"
 _MARKDOWN = (
     (re.compile(r"```.*?(?:```|$)", re.DOTALL), " "),
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
@@ -107,3 +108,35 @@ def speakable(text: str) -> str:
     for pattern, instead in _MARKDOWN:
         text = pattern.sub(instead, text)
     return " ".join(_UNSPEAKABLE.sub("", text).split())
+
+
+class SpokenClauses:
+    """Takes an answer's text as it is made and gives what of its clauses can be spoken."""
+
+    def __init__(self) -> None:
+        self._chunker = ClauseChunker()
+        self._in_code = False
+
+    def feed(self, text: str) -> list[str]:
+        """Return the clauses that are complete now; none is blank."""
+        spoken = (self._speakable(clause) for clause in self._chunker.feed(text))
+        return [clause for clause in spoken if clause]
+
+    def flush(self) -> str:
+        """Return what is left; the text is complete."""
+        return " ".join(self._speakable(clause) for clause in self._chunker.flush())
+
+    def _speakable(self, clause: str) -> str:
+        """Return what of a clause can be spoken; a block of code may span several."""
+        if self._in_code:
+            _, closing, clause = clause.partition(FENCE)
+            self._in_code = not closing
+        if clause.count(FENCE) % 2:
+            self._in_code = True
+        return speakable(clause)
+
+
+def first_clause(text: str) -> str:
+    """Return the first clause that is spoken of a whole text; empty if there is none."""
+    clauses = SpokenClauses()
+    return next(iter(clauses.feed(text)), "") or clauses.flush()

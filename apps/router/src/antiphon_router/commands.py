@@ -42,21 +42,32 @@ class Commands:
             BusError: the worker that is needed is away, busy or too slow.
             EngineError: it could not do it; the text is a sentence for people.
         """
+        known = self.known_answer(name, last_answer=last_answer)
+        if known is not None:
+            return known
         answer = phrases.OKAY  # stop and dismiss: the interruption was all
         match name:
-            case "time":
-                answer = phrases.spoken_time(self._clock())
-            case "date":
-                answer = phrases.spoken_date(self._clock())
             case "sum":
                 answer = await self._calculate(slots["expression"], turn_id)
             case "remember":
                 answer = await self._remember(slots["text"], turn_id)
             case "forget":
                 answer = await self._forget(slots["text"], turn_id)
-            case "repeat":
-                answer = last_answer or phrases.NOTHING_TO_REPEAT
         return answer
+
+    def known_answer(self, name: str, *, last_answer: str) -> str | None:
+        """Return the answer to an intent for which nobody is asked and nothing changes, else None.
+
+        It is the answer of this moment: the time goes on.
+        """
+        match name:
+            case "time":
+                return phrases.spoken_time(self._clock())
+            case "date":
+                return phrases.spoken_date(self._clock())
+            case "repeat":
+                return last_answer or phrases.NOTHING_TO_REPEAT
+        return None
 
     async def _calculate(self, expression: str, turn_id: str) -> str:
         call = ToolCall(name="calculate", arguments={"expression": expression})

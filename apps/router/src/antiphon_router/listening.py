@@ -23,6 +23,7 @@ from antiphon_router.arbitration import Groups
 from antiphon_router.echo import Echo
 from antiphon_router.hearing import Hearing
 from antiphon_router.intents import Grammar
+from antiphon_router.preparing import Preparing
 from antiphon_router.rules import LiveRules
 from antiphon_router.speculation import Speculation
 from antiphon_router.states import States
@@ -50,6 +51,7 @@ class Listening:
         hearing: the sites, and what is spoken there.
         grammar: the fast path.
         speculation: begins replies early.
+        preparing: makes the first words of what needs no language model ready.
         groups: sites that hear each other.
         rules: of live conversation.
     """
@@ -60,6 +62,7 @@ class Listening:
         hearing: Hearing,
         grammar: Grammar,
         speculation: Speculation,
+        preparing: Preparing,
         groups: Groups,
         rules: LiveRules,
     ) -> None:
@@ -67,6 +70,7 @@ class Listening:
         self._hearing = hearing
         self._grammar = grammar
         self._speculation = speculation
+        self._preparing = preparing
         self._groups = groups
         self._rules = rules
         self._echo = Echo()
@@ -142,12 +146,19 @@ class Listening:
         self.on_change(site)
 
     def _speculate(self, site: Site, window: Window, text: str) -> None:
-        # During an interruption the history lacks what was interrupted.
-        tentative = self._rules.speculate and window.reason != "question" and not site.busy
-        if not tentative or self._grammar.recognize(text) is not None or self._is_own(site, text):
-            self._speculation.withdraw(site.site_id)
-            return
-        self._speculation.begin(site.site_id, window.utterance_id, text)
+        site_id, turn_id = site.site_id, window.utterance_id
+        may = self._rules.speculate and window.reason != "question"
+        intent = self._grammar.recognize(text) if may else None
+        if not may or self._is_own(site, text):
+            self._speculation.withdraw(site_id)
+        elif intent is not None:
+            self._speculation.withdraw(site_id)
+            self._preparing.answer(site_id, turn_id, intent, last_answer=site.last_answer)
+        elif site.busy:
+            # During an interruption the history lacks what was interrupted.
+            self._speculation.withdraw(site_id)
+        else:
+            self._speculation.begin(site_id, turn_id, text)
 
     def on_final(self, site_id: str, final: SttFinal) -> Verdict:
         """Close the window that was answered and say whether a turn begins with the words."""

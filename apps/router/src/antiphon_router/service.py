@@ -34,6 +34,7 @@ from antiphon_router.intents import Grammar
 from antiphon_router.journal import Journal
 from antiphon_router.language_model import LanguageModel
 from antiphon_router.listening import Listening, Verdict
+from antiphon_router.preparing import Preparing
 from antiphon_router.recovery import Recovery
 from antiphon_router.rules import LiveRules
 from antiphon_router.speculation import Speculation
@@ -85,13 +86,17 @@ class Dialogue:
         self._hearing = Hearing(bus, self._historian, rules.of)
         self._answers = Answers(bus, journal)
         self._recovery = Recovery(bus, journal, self._answers, self._hearing)
-        self._speculation = Speculation(bus, language_model, self._caught_up)
-        self.listening = Listening(bus, self._hearing, grammar, self._speculation, groups, rules)
+        commands = Commands(bus, clock)
+        preparing = Preparing(bus, commands, rules.of)
+        self._speculation = Speculation(bus, language_model, self._caught_up, preparing)
+        self.listening = Listening(
+            bus, self._hearing, grammar, self._speculation, preparing, groups, rules
+        )
         self._conversation = Conversation(
             bus,
             grammar,
             language_model,
-            Commands(bus, clock),
+            commands,
             self._hearing,
             self._historian,
             self._answers,

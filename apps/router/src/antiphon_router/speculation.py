@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from antiphon_contracts import AntiphonError
 from antiphon_runtime import Bus
 
 from antiphon_router.language_model import LanguageModel, Reply, ToolsNeededError, without_prefix
+from antiphon_router.preparing import FirstClause, Preparing
 
 _WORD = re.compile(r"\w+")
 
@@ -24,11 +26,15 @@ class Tentative:
 
     Args:
         text: the question so far.
+        first_clause: gets what is streamed before somebody wants the reply.
+
+    Attributes:
         task: asks for the reply; what it streams is handed to `take`.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, first_clause: FirstClause) -> None:
         self.text = text
+        self.first_clause = first_clause
         self.task: asyncio.Task[Reply | AntiphonError] | None = None
         self._streamed = ""
         self._on_text: Callable[[str], None] | None = None
@@ -36,11 +42,13 @@ class Tentative:
     def take(self, delta: str) -> None:
         """Keep a piece of the reply, or hand it on once somebody wants it."""
         self._streamed += delta
+        self.first_clause.feed(delta)
         if self._on_text is not None:
             self._on_text(delta)
 
     def withdraw(self) -> None:
         """Nobody wants it: the language model is told to stop."""
+        self.first_clause.stop()
         if self.task is not None:
             self.task.cancel()
 
@@ -59,6 +67,7 @@ class Tentative:
             BusError: nothing came.
             EngineError: there is no reply.
         """
+        self.first_clause.stop()  # from now on what comes is said at once
         if self.task is None:
             return await again(on_text)
         if on_text is not None and self._streamed:
@@ -84,14 +93,20 @@ class Speculation:
         bus: counts them: `speculations`, `_used` and `_withdrawn`.
         language_model: what is asked.
         caught_up: returns when a site's history is written.
+        preparing: told how a reply begins.
     """
 
     def __init__(
-        self, bus: Bus, language_model: LanguageModel, caught_up: Callable[[str], Awaitable[None]]
+        self,
+        bus: Bus,
+        language_model: LanguageModel,
+        caught_up: Callable[[str], Awaitable[None]],
+        preparing: Preparing,
     ) -> None:
         self._bus = bus
         self._llm = language_model
         self._caught_up = caught_up
+        self._preparing = preparing
         self._under_way: dict[str, Tentative] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -114,7 +129,8 @@ class Speculation:
             self.withdraw(site_id)
         if self._group is None:
             return
-        tentative = self._under_way[site_id] = Tentative(text)
+        first_clause = FirstClause(partial(self._preparing.clause, site_id, turn_id))
+        tentative = self._under_way[site_id] = Tentative(text, first_clause)
         tentative.task = self._group.create_task(
             self._ask(tentative, site_id, turn_id), name=f"tentative:{turn_id}"
         )
@@ -140,7 +156,7 @@ class Speculation:
     async def _ask(self, tentative: Tentative, site_id: str, turn_id: str) -> Reply | AntiphonError:
         try:
             await self._caught_up(site_id)
-            return await self._llm.reply(
+            reply = await self._llm.reply(
                 tentative.text,
                 site_id=site_id,
                 turn_id=turn_id,
@@ -149,3 +165,6 @@ class Speculation:
             )
         except AntiphonError as error:
             return error
+        if reply.error is None and not reply.replaces:
+            tentative.first_clause.finish(reply.rest)
+        return reply

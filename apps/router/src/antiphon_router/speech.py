@@ -11,7 +11,7 @@ from antiphon_contracts import TTS_SAY, PlaybackStatus, TtsSay, TtsStatus, new_i
 from antiphon_runtime import Bus
 
 from antiphon_router import phrases
-from antiphon_router.clauses import ClauseChunker, speakable
+from antiphon_router.clauses import SpokenClauses
 
 SAY_TTL_S = 60.0
 """Speech that the TTS worker does not begin within this time is not spoken."""
@@ -23,7 +23,6 @@ MAX_SPOKEN_CHARS = 10_000
 MAX_CLAUSES = 400
 CHARS_PER_S = 15.0
 """How fast a voice speaks, where the audio's length is not known yet: 150 words of 6 a minute."""
-FENCE = "```"
 
 
 Outcome = Literal["heard", "interrupted", "unheard", "failed"]
@@ -94,9 +93,8 @@ class Speech:
     first_said_at: float | None = None
     playing_since: float | None = None
     sounding: bool = False
-    _chunker: ClauseChunker = field(default_factory=ClauseChunker)
+    _unsaid: SpokenClauses = field(default_factory=SpokenClauses)
     _chars: int = 0
-    _in_code: bool = False
     _audio_ms: int = 0
     _audio_is_complete: bool = False
     _cut_after: int | None = None
@@ -112,13 +110,13 @@ class Speech:
         """Speak what of the growing text makes clauses, up to a bound."""
         room = max(0, MAX_SPOKEN_CHARS - self._chars)
         self._chars += len(text)
-        for clause in self._chunker.feed(text[:room]):
-            self._say(clause)
+        for clause in self._unsaid.feed(text[:room]):
+            if len(self.clauses) < MAX_CLAUSES:
+                self._publish(clause, last=False)
 
     def drop_unsaid(self) -> None:
         """Forget what makes no whole clause yet: it will not be continued."""
-        self._chunker = ClauseChunker()
-        self._in_code = False
+        self._unsaid = SpokenClauses()
 
     def finish(self, rest: str = "") -> None:
         """Speak what is left and close the answer; nothing is sent if there was nothing to say."""
@@ -127,7 +125,7 @@ class Speech:
             self.drop_unsaid()
             self._publish(phrases.REST_IN_WRITING, last=True)
         else:
-            text = " ".join(self._speakable(clause) for clause in self._chunker.flush())
+            text = self._unsaid.flush()
             if text or self.clauses:
                 self._publish(text, last=True)
         self._expect_within(SAY_TTL_S)
@@ -135,20 +133,6 @@ class Speech:
     @property
     def _is_too_long(self) -> bool:
         return self._chars > MAX_SPOKEN_CHARS or len(self.clauses) >= MAX_CLAUSES
-
-    def _say(self, clause: str) -> None:
-        text = self._speakable(clause)
-        if text and len(self.clauses) < MAX_CLAUSES:
-            self._publish(text, last=False)
-
-    def _speakable(self, clause: str) -> str:
-        """Return what of a clause can be spoken; a block of code may span several."""
-        if self._in_code:
-            _, closing, clause = clause.partition(FENCE)
-            self._in_code = not closing
-        if clause.count(FENCE) % 2:
-            self._in_code = True
-        return speakable(clause)
 
     def _publish(self, text: str, *, last: bool) -> None:
         if self.muted:

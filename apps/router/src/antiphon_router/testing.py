@@ -25,6 +25,7 @@ from antiphon_contracts import (
     PLAYBACK_STATUS,
     STT_FINAL,
     TOOLS_CALL,
+    TTS_PREPARE,
     TTS_SAY,
     AntiphonError,
     Health,
@@ -43,6 +44,7 @@ from antiphon_contracts import (
     SttFinal,
     ToolCall,
     ToolResult,
+    TtsPrepare,
     TtsSay,
 )
 from antiphon_runtime import Bus, RawMessage, RuntimeSettings, listen, listen_raw, serve
@@ -74,6 +76,7 @@ class Home:
         answers: what was published on `answer/…` (`PlainAnswer`), with `sites` beside it.
         sites: the site of each answer.
         said: what the TTS worker was sent (`Message[TtsSay]`).
+        prepared: what it was told to make ready (`Message[TtsPrepare]`).
     """
 
     def __init__(self, house: House) -> None:
@@ -95,6 +98,7 @@ class Home:
         self.answers = Heard()
         self.sites: list[str] = []
         self.said = Heard()
+        self.prepared = Heard()
         self._newest: Message[LlmRequest] | None = None
         self._streamed = 0
 
@@ -108,6 +112,7 @@ class Home:
             serve(MEMORY_FORGET, self._on_forget),
             serve(TOOLS_CALL, self._on_tool),
             listen(TTS_SAY, self._on_say, queue_limit=10_000),
+            listen(TTS_PREPARE, self._on_prepare),
         )
         await self.house.serve(listen_raw(ANSWER, self._on_answer, queue_limit=10_000))
         runtime = RuntimeSettings(data_dir=data_dir)
@@ -163,6 +168,9 @@ class Home:
 
     async def _on_say(self, message: Message[TtsSay]) -> None:
         self.said.add(message)
+
+    async def _on_prepare(self, message: Message[TtsPrepare]) -> None:
+        self.prepared.add(message)
 
     async def _on_llm(self, message: Message[LlmRequest]) -> LlmResponse:
         self.asked.append(message.data.text)
