@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def test_piper_obeys_speed(spoken_by: Piper) -> None:
     fast = joined(spoken_by.synthesize(SENTENCE, voice=None, speed=2.0))
     # Each synthesis has pauses of its own (0.65 was seen).
     assert 0.4 < fast.duration_ms / usual.duration_ms < 0.8
+
+
+def test_piper_can_be_interrupted_in_the_middle_of_a_sentence(spoken_by: Piper) -> None:
+    spoken_by.interrupt()  # nothing is made now: nothing happens
+    with ThreadPoolExecutor(1) as thread:
+        made = thread.submit(
+            lambda: joined(spoken_by.synthesize(SENTENCE * 3, voice=None, speed=1))
+        )
+        while not made.done():
+            spoken_by.interrupt()
+            time.sleep(0.005)
+        with pytest.raises(EngineError):
+            made.result()
+    assert len(joined(spoken_by.synthesize("Yes.", voice=None, speed=1.0)))
 
 
 @pytest.mark.parametrize("text", ["", "...", " ", "—"])

@@ -68,6 +68,26 @@ class Slow:
             yield Pcm(np.full(80, len(self.words), dtype=np.int16), RATE_HZ)
 
 
+class Stoppable(Slow):
+    """The same, but it can be interrupted while it waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupts = 0
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        self.failure = EngineError("interrupted")
+        self.go_on.set()
+
+    def synthesize(self, text: str, *, voice: str | None, speed: float) -> Iterator[Pcm]:
+        for piece in super().synthesize(text, voice=voice, speed=speed):
+            failure, self.failure = self.failure, None
+            if failure is not None:
+                raise failure
+            yield piece
+
+
 class Served(Slow):
     """The same on a server."""
 
@@ -164,6 +184,44 @@ async def test_it_gives_way_to_real_speech() -> None:
         # What was given up is no sound to say.
         assert await samples_of(voice, Clause(0, "one wait two three")) == 80 * 4
     assert engine.made == ["one wait two three", "four", "one wait two three"]
+
+
+async def test_an_engine_that_can_stop_gives_way_at_once_and_only_then() -> None:
+    engine = Stoppable()
+    async with voice_of(engine) as voice, asyncio.TaskGroup() as group:
+        prepared = group.create_task(_failed(voice, "wait two three"), name="prepare")
+        await until(engine.waiting.is_set)
+        assert await samples_of(voice, Clause(0, "four")) == 80
+        assert await prepared
+        assert engine.words == ["wait", "four"]
+        assert engine.interrupts == 1
+        await voice.prepare(Clause(0, "five"))
+        await samples_of(voice, Clause(0, "five"))
+        await samples_of(voice, Clause(0, "six"))
+    assert engine.interrupts == 1
+
+
+async def test_what_is_being_said_is_not_interrupted() -> None:
+    engine = Stoppable()
+    clause = Clause(0, "one wait two")
+    async with voice_of(engine) as voice, asyncio.TaskGroup() as group:
+        group.create_task(voice.prepare(clause), name="prepare")
+        await until(engine.waiting.is_set)
+        said = group.create_task(samples_of(voice, clause), name="say")
+        await steps()
+        other = group.create_task(samples_of(voice, Clause(0, "four")), name="say elsewhere")
+        await steps()
+        engine.go_on.set()
+        assert (await said, await other) == (80 * 3, 80)
+    assert engine.interrupts == 0
+
+
+async def _failed(voice: Voice, text: str) -> bool:
+    try:
+        await voice.prepare(Clause(0, text))
+    except EngineError:
+        return True
+    return False
 
 
 async def test_nothing_is_prepared_while_something_is_spoken() -> None:

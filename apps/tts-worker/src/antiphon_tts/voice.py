@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import structlog
@@ -65,6 +65,14 @@ class Synthesizer(Protocol):
         """
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A synthesizer that can stop in the middle of a piece."""
+
+    def interrupt(self) -> None:
+        """End what is being made now, if anything is, with EngineError; called by any thread."""
+
+
 class Voice:
     """A synthesizer in its thread.
 
@@ -94,6 +102,7 @@ class Voice:
         self._spare = spare
         self._cache = cache
         self._prepared = Preparations()
+        self._making: tuple[Phrase, Preparation] | None = None
         self._speaking = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -128,11 +137,11 @@ class Voice:
         """Make the sound of a clause's first piece, for when it is spoken.
 
         It gives way: nothing is made while something is spoken, and what is being made when
-        something else is to be spoken ends with the step that runs. A server is not asked for what
-        may never be said.
+        something else is to be spoken is interrupted, or ends with the step that runs if the engine
+        cannot be. A server is not asked for what may never be said.
 
         Raises:
-            EngineError: the engine failed; nothing is kept.
+            EngineError: the engine failed or was interrupted; nothing is kept.
         """
         text = next(self._cut(clause), None)
         if text is None or self._upstream is not None:
@@ -144,13 +153,23 @@ class Voice:
         if self._speaking or phrase in self._prepared:
             return
         preparation = self._prepared.begin(phrase)
+        self._making = phrase, preparation
         try:
             whole = await self._fill(preparation, text, clause)
             preparation.end(whole=whole)
         finally:
+            self._making = None
             if not preparation.whole:
                 self._prepared.drop(phrase, preparation)
                 preparation.end(whole=False)
+
+    def _give_way(self) -> None:
+        """Something else is to be spoken now."""
+        if self._making is None or self._making[1].taken:
+            return
+        self._prepared.drop(*self._making)
+        if isinstance(self._synthesizer, Interruptible):
+            self._synthesizer.interrupt()
 
     async def _fill(self, preparation: Preparation, text: str, clause: Clause) -> bool:
         """Make its sound; returns whether that was all of it."""
@@ -170,6 +189,8 @@ class Voice:
     async def _known_or_made(self, text: str, clause: Clause) -> AsyncGenerator[Pcm, None]:
         phrase = self._phrase(text, clause)
         prepared = self._prepared.take(phrase)
+        if prepared is None:
+            self._give_way()
         cache = self._cache_for(phrase)
         if cache is not None and prepared is None:
             known = await asyncio.to_thread(cache.find, phrase)

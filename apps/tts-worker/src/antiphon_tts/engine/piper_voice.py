@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,23 @@ def piper(settings: TtsSettings, models: ModelStore) -> Piper:
     return Piper(settings.voice, models, threads=settings.threads)
 
 
+class _Session:
+    """An ONNX session whose runs can be told to stop.
+
+    Args:
+        session: runs the model.
+        options: returns those of the step under way.
+    """
+
+    def __init__(self, session: Any, options: Callable[[], Any]) -> None:
+        self._session = session
+        self._options = options
+
+    def run(self, outputs: Any, inputs: Any) -> Any:
+        """Run the model; raises `Fail` if it is told to stop."""
+        return self._session.run(outputs, inputs, self._options())
+
+
 class Piper:
     """See `antiphon_tts.voice.Synthesizer`. One piece of sound for each sentence.
 
@@ -52,6 +69,7 @@ class Piper:
         self._models = models
         self._threads = threads
         self._voices: dict[str, Any] = {}
+        self._running: Any = None  # the options of the step under way
 
     def load(self) -> None:
         """Load the voice and speak a sentence into the void: the first one costs the most.
@@ -74,8 +92,9 @@ class Piper:
         """Yield the sound of each sentence; a voice that is not installed is spoken by our own.
 
         Raises:
-            EngineError: Piper failed.
+            EngineError: Piper failed, or was interrupted.
         """
+        from onnxruntime import RunOptions
         from onnxruntime.capi.onnxruntime_pybind11_state import (
             Fail,
             InvalidArgument,
@@ -86,12 +105,30 @@ class Piper:
         spoken_by = self._find(voice)
         pace = SynthesisConfig(length_scale=spoken_by.config.length_scale / speed)
         try:
-            for sentence in spoken_by.synthesize(text, pace):
+            for sentence in self._steps(spoken_by.synthesize(text, pace), RunOptions()):
                 samples = np.asarray(sentence.audio_int16_array, dtype=np.int16)
                 yield Pcm(samples, sentence.sample_rate)
         except (Fail, InvalidArgument, RuntimeException, RuntimeError, ValueError) as error:
             msg = f"Piper could not speak ({type(error).__name__})."
             raise EngineError(msg) from error
+
+    def interrupt(self) -> None:
+        """End what is being made now with EngineError, within some milliseconds."""
+        running = self._running
+        if running is not None:
+            running.terminate = True
+
+    def _steps(self, sentences: Iterator[Any], options: Any) -> Iterator[Any]:
+        """Yield the sentences; only while one is made it can be interrupted."""
+        while True:
+            self._running = options
+            try:
+                sentence = next(sentences, None)
+            finally:
+                self._running = None
+            if sentence is None:
+                return
+            yield sentence
 
     def _find(self, voice: str | None) -> Any:
         if voice is None or voice == self._own:
@@ -139,7 +176,8 @@ class Piper:
             session = onnxruntime.InferenceSession(
                 str(weights), sess_options=options, providers=["CPUExecutionProvider"]
             )
-            return PiperVoice(session=session, config=PiperConfig.from_dict(table))
+            stoppable: Any = _Session(session, lambda: self._running)
+            return PiperVoice(session=stoppable, config=PiperConfig.from_dict(table))
         except (
             *(Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, RuntimeException),
             *(OSError, ValueError, KeyError, TypeError, AttributeError),
