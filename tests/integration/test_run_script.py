@@ -15,6 +15,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+TEST_TOOLS = ("mosquitto", "mosquitto_pub", "espeak-ng", "sox")
 # fmt: off
 STANDARD_TOOLS = [
     "bash", "cat", "chmod", "cp", "date", "dirname", "env", "find", "grep", "id", "mkdir", "mktemp",
@@ -100,7 +101,11 @@ class Machine:
         (self.root / "pip").write_text(f"{script}\n")
 
     def environment(self) -> dict[str, str]:
-        return {"PATH": str(self.bin), "HOME": str(self.root)}
+        return {
+            "PATH": str(self.bin),
+            "HOME": str(self.root),
+            "ANTIPHON_TEST_RECORDINGS": str(self.root / "recordings"),
+        }
 
     def run(
         self, *args: str, door: Path | None = None, cwd: Path | None = None
@@ -136,8 +141,9 @@ def machine(tmp_path: Path) -> Machine:
     machine.has_tool("uname", "echo Linux")
     machine.has_tool("id", "echo 1000")
     machine.has_tool("ldd", "echo 'ldd (GNU libc) 2.36'")
-    for name in ("mosquitto", "mosquitto_pub", "espeak-ng"):
+    for name in TEST_TOOLS:
         machine.has_tool(name)
+    (machine.root / "recordings").mkdir()
     machine.has_python()
     (tmp_path / "venv-version").write_text("3.11\n")
     machine.pip_does("exit 0")
@@ -217,7 +223,10 @@ def test_missing_venv_module_names_the_line(machine: Machine, user_id: str, line
 def test_missing_test_tools_are_all_named_and_nothing_else(machine: Machine) -> None:
     (machine.bin / "mosquitto").unlink()
     (machine.bin / "espeak-ng").unlink()
-    assert_refused(machine.run("test"), "`sudo apt install mosquitto espeak-ng`")
+    (machine.bin / "sox").unlink()
+    (machine.root / "recordings").rmdir()
+    wanted = "mosquitto espeak-ng sox pocketsphinx-testdata"
+    assert_refused(machine.run("test"), f"`sudo apt install {wanted}`")
     assert machine.log == []
 
 
@@ -228,8 +237,9 @@ def test_mosquitto_is_found_outside_the_path_of_a_user(machine: Machine) -> None
 
 
 def test_demo_needs_no_system_package(machine: Machine) -> None:
-    for name in ("mosquitto", "mosquitto_pub", "espeak-ng"):
+    for name in TEST_TOOLS:
         (machine.bin / name).unlink()
+    (machine.root / "recordings").rmdir()
     assert machine.run("demo").returncode == 0
 
 
