@@ -220,6 +220,25 @@ def test_missing_venv_module_names_the_line(machine: Machine, user_id: str, line
     assert not machine.venv.exists() or not list(machine.venv.iterdir())
 
 
+@pytest.mark.parametrize("release", ["2.9", "2.28", "2.31", "2.34"])
+def test_a_glibc_that_wake_words_do_not_run_on_is_refused(machine: Machine, release: str) -> None:
+    machine.has_python(facts=f"3 11 64 glibc {release} openmp")
+    assert_refused(machine.run(), f"glibc is {release}", "2.35", "Debian 12")
+    assert not machine.venv.exists()
+
+
+@pytest.mark.parametrize("release", ["2.35", "2.36", "2.40", "unknown"])
+def test_a_newer_glibc_is_taken(machine: Machine, release: str) -> None:
+    machine.has_python(facts=f"3 11 64 glibc {release} openmp")
+    assert machine.run().returncode == 0
+
+
+def test_a_library_that_pip_cannot_bring_is_named(machine: Machine) -> None:
+    machine.has_python(facts="3 11 64 glibc 2.36 none")
+    assert_refused(machine.run(), "`sudo apt install libgomp1`")
+    assert not machine.venv.exists()
+
+
 def test_missing_test_tools_are_all_named_and_nothing_else(machine: Machine) -> None:
     (machine.bin / "mosquitto").unlink()
     (machine.bin / "espeak-ng").unlink()

@@ -64,8 +64,12 @@ async def embedded_server(options: EmbeddedOptions) -> AsyncIterator[Address]:
 def _start(options: EmbeddedOptions, key: str, owner: list[_Server]) -> str:
     try:
         import xllamacpp
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         msg = "The embedded language model needs llama.cpp: pip install 'antiphon[llm]'"
+        raise ConfigError(msg) from error
+    except ImportError as error:
+        # A system library is missing; the error names it.
+        msg = f"llama.cpp does not load ({error}): on Debian and Ubuntu, sudo apt install libgomp1"
         raise ConfigError(msg) from error
     params = xllamacpp.CommonParams()
     params.model.path = str(options.weights)
