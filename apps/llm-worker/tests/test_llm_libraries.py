@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
     [
         ('ModuleNotFoundError("No module named xllamacpp")', "pip install 'antiphon"),
         (
-            'ImportError("libgomp.so.1: cannot open shared object file")',
+            'ImportError("libgomp.so.1: no such file")',
             "libgomp.so.1.*apt install",
         ),
     ],
