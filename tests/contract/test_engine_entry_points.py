@@ -25,6 +25,7 @@ OWNERS = {
     "antiphon.synthesizers": "antiphon_tts",
     "antiphon.embedders": "antiphon_memory",
     "antiphon.stores": "antiphon_memory",
+    "antiphon.conversation_stores": "antiphon_memory",
     "antiphon.wake_detectors": "antiphon_wake",
     "antiphon.tools": "antiphon_tools",
 }
@@ -40,7 +41,7 @@ def test_each_group_belongs_to_its_worker() -> None:
     assert GROUPS.keys() == OWNERS.keys()
     for group, points in GROUPS.items():
         for name, value in points.items():
-            assert value.partition(".")[0] == OWNERS[group], f"{name} of {group}"
+            assert value.partition(":")[0].partition(".")[0] == OWNERS[group], f"{name} of {group}"
 
 
 @pytest.mark.parametrize("group", GROUPS)

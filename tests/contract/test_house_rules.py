@@ -194,7 +194,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "paho": ("antiphon_runtime/paho_transport",),
     "amqtt": ("antiphon_runtime/broker",),
     "cryptography": ("antiphon/secure/certificates",),
-    "aiosqlite": ("antiphon_memory/store", "antiphon_memory/database"),
+    "aiosqlite": ("antiphon_memory/sqlite",),
 }
 
 

@@ -29,7 +29,8 @@ from antiphon_memory.embedding import Embedding
 from antiphon_memory.reindexing import Reindexer
 from antiphon_memory.service import Memory
 from antiphon_memory.settings import MemorySettings
-from antiphon_memory.store import SqliteStore
+from antiphon_memory.sqlite.conversations import SqliteConversations
+from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import NoteBook, WordEmbedder
 from antiphon_memory.wiring import wire
 from antiphon_runtime import Bus, Wiring, Worker
@@ -83,7 +84,9 @@ def wire_with(
 ) -> Callable[[Worker[MemorySettings]], Wiring]:
     def build(worker: Worker[MemorySettings]) -> Wiring:
         seen.append(worker)
-        return wire(worker, SqliteStore(path, worker.health), embedder)
+        store = SqliteStore(path, worker.health)
+        talks = SqliteConversations(path.with_name("conversations.sqlite"), worker.health)
+        return wire(worker, store, talks, embedder)
 
     return build
 

@@ -1,7 +1,8 @@
 """The memory worker: long-term memory and conversation history.
 
-A store and an embedder of your own keep the ports `MemoryStore` and `Embedder`; entry points
-(`antiphon.stores`, `antiphon.embedders`) make them known.
+A store and an embedder of your own keep the ports `MemoryStore`, `ConversationStore` and
+`Embedder`; entry points (`antiphon.stores`, `antiphon.conversation_stores`, `antiphon.embedders`)
+make them known.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 from antiphon_runtime.late_imports import late_imports
 
 if TYPE_CHECKING:
+    from antiphon_memory.conversations import ConversationStore, Turn
     from antiphon_memory.embedding import Embedder, Notes
-    from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome, Turn
+    from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome
     from antiphon_memory.settings import MemorySettings
 else:
     __getattr__ = late_imports(
@@ -23,12 +25,14 @@ else:
         Memory="service",
         MemoryStore="service",
         Outcome="service",
-        Turn="service",
+        ConversationStore="conversations",
+        Turn="conversations",
         MemorySettings="settings",
     )
 
 __all__ = [
     "Candidate",
+    "ConversationStore",
     "Embedder",
     "Memory",
     "MemorySettings",

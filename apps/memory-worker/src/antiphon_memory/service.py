@@ -1,22 +1,14 @@
-"""What memory does, whatever keeps it: remember, forget, find; append to and read history."""
+"""Long-term memory, whatever keeps it: remember, forget, find."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import structlog
 from antiphon_contracts import (
-    EngineError,
-    HistoryAppend,
-    HistoryDone,
-    HistoryMessage,
-    HistoryQuery,
-    HistoryResults,
     MemoryDone,
     MemoryForget,
     MemoryIngest,
@@ -28,8 +20,8 @@ from antiphon_contracts import (
     new_id,
 )
 
-from antiphon_memory.embedding import Embedding, Notes
-from antiphon_memory.ranking import Floors, fuse, newest_within_budget, within_budget
+from antiphon_memory.embedding import Embedding
+from antiphon_memory.ranking import Floors, fuse, within_budget
 from antiphon_memory.utterances import (
     content_words,
     is_acknowledgement,
@@ -44,12 +36,7 @@ if TYPE_CHECKING:
 CANDIDATES = 50
 """How many each ranking hands to the fusion, at least."""
 
-HISTORY_ROWS = 400
-"""How many messages of a conversation are looked at, whatever the budget."""
-
 DAY_S = 86_400.0
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +66,8 @@ class Outcome:
     texts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a conversation; `ts` is in seconds since the epoch."""
-
-    session_id: str
-    role: Literal["user", "assistant"]
-    text: str
-    interrupted: bool
-    ts: float
-
-
 class MemoryStore(Protocol):
-    """Where memories and conversations are kept.
+    """Where memories are kept.
 
     Each write is atomic and done once per message id: a repeated id changes nothing and returns
     the first outcome, also after the process was killed. Every method may raise EngineError.
@@ -145,14 +121,8 @@ class MemoryStore(Protocol):
     async def set_vectors(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Give memories their vectors; what was deleted meanwhile is passed over."""
 
-    async def append(self, message_id: str, turn: Turn) -> None:
-        """Store one message of a conversation."""
-
-    async def history(self, session_id: str, *, limit: int, since: float) -> list[Turn]:
-        """Return a conversation's newest messages from `since` on, newest first."""
-
-    async def prune(self, *, history_before: float, outcomes_before: float) -> None:
-        """Delete older messages of conversations and older outcomes of writes."""
+    async def prune(self, *, outcomes_before: float) -> None:
+        """Delete older outcomes of writes."""
 
 
 class MemoryService:
@@ -161,9 +131,7 @@ class MemoryService:
     Args:
         store: keeps it all.
         embedding: gives vectors, or not: then words alone decide.
-        notes: is told when pruning fails.
         floors: what counts as relevant.
-        history_days: how long conversations are kept.
         on_unembedded: called when a memory was stored without a vector.
         now: the clock, in seconds since the epoch.
     """
@@ -172,22 +140,16 @@ class MemoryService:
         self,
         store: MemoryStore,
         embedding: Embedding,
-        notes: Notes,
         *,
         floors: Floors,
-        history_days: float,
         on_unembedded: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._embedding = embedding
-        self._notes = notes
         self._floors = floors
-        self._history_s = history_days * DAY_S
         self._on_unembedded = on_unembedded
         self._now = now
-
-    # Long-term memory
 
     async def on_query(self, message: Message[MemoryQuery]) -> MemoryResults:
         """Return what has to do with the question, best first; nothing rather than noise."""
@@ -273,51 +235,9 @@ class MemoryService:
         """Refuse: there is no knowledge base yet."""
         return MemoryDone(action="ingest", error="documents are not supported yet")
 
-    # Conversations
-
-    async def on_append(self, message: Message[HistoryAppend]) -> HistoryDone:
-        """Store what was said."""
-        said = message.data
-        session_id = said.session_id or message.site_id
-        turn = Turn(session_id, said.role, said.text, said.interrupted, ts=self._now())
-        await self._store.append(message.id, turn)
-        return HistoryDone()
-
-    async def on_history(self, message: Message[HistoryQuery]) -> HistoryResults:
-        """Return a conversation's newest messages within the budget, oldest first."""
-        query = message.data
-        oldest_s = min(query.max_age_s or self._history_s, self._history_s)
-        turns = await self._store.history(
-            query.session_id or message.site_id, limit=HISTORY_ROWS, since=self._now() - oldest_s
-        )
-        kept = newest_within_budget(turns, lambda turn: turn.text, query.max_tokens)
-        return HistoryResults(
-            messages=tuple(
-                HistoryMessage(
-                    role=turn.role, text=turn.text, ts=turn.ts, interrupted=turn.interrupted
-                )
-                for turn in kept
-            )
-        )
-
-    # Keeping house
-
-    async def prune_daily(self) -> None:
-        """Delete what is too old, now and once a day, for ever."""
-        while True:
-            try:
-                await self.prune()
-            except EngineError as error:
-                log.warning("memory.prune_failed", detail=str(error))
-                self._notes.note("prune", f"Old conversations could not be deleted: {error}")
-            else:
-                self._notes.clear_note("prune")
-            await asyncio.sleep(DAY_S)
-
     async def prune(self) -> None:
-        """Delete conversations older than `history_days`, and outcomes of writes after a day."""
-        now = self._now()
-        await self._store.prune(history_before=now - self._history_s, outcomes_before=now - DAY_S)
+        """Delete outcomes of writes after a day."""
+        await self._store.prune(outcomes_before=self._now() - DAY_S)
 
 
 def _result(found: Candidate) -> MemoryResult:

@@ -24,6 +24,7 @@ class MemorySettings(Settings):
     path: Path | None = Field(
         default=None, description="SQLite file; empty is memory.sqlite in the data folder."
     )
+    history_store: str = Field(default="sqlite", description="Where conversations are kept.")
     engine: str = Field(
         default="auto",
         description="Embedding engine: onnx, sentence-transformers, or auto (the latter if there).",

@@ -18,7 +18,9 @@ from antiphon_models import ModelStore, default_root
 from antiphon_runtime import Wiring, Worker, load_engine, serve
 from antiphon_runtime.tasks import running
 
+from antiphon_memory.conversations import Conversations, ConversationStore
 from antiphon_memory.embedding import Embedder, Embedding
+from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
 from antiphon_memory.reindexing import Reindexer
 from antiphon_memory.service import MemoryService, MemoryStore
@@ -42,31 +44,40 @@ def build(worker: Worker[MemorySettings]) -> Wiring:
     store: MemoryStore = load_engine("antiphon.stores", settings.store)(
         settings, worker.runtime.data_dir, worker.health
     )
-    return wire(worker, store, embedder)
+    conversations: ConversationStore = load_engine(
+        "antiphon.conversation_stores", settings.history_store
+    )(settings, worker.runtime.data_dir, worker.health)
+    return wire(worker, store, conversations, embedder)
 
 
-def wire(worker: Worker[MemorySettings], store: MemoryStore, embedder: Embedder) -> Wiring:
-    """Build the worker around a given store and embedder."""
+def wire(
+    worker: Worker[MemorySettings],
+    store: MemoryStore,
+    conversation_store: ConversationStore,
+    embedder: Embedder,
+) -> Wiring:
+    """Build the worker around given stores and a given embedder."""
     settings = worker.settings
     embedding = Embedding(embedder, worker.health)
     reindexer = Reindexer(store, embedding, worker.health)
     service = MemoryService(
         store,
         embedding,
-        worker.health,
         floors=Floors(settings.relevance_floor, settings.keyword_floor, settings.forget_floor),
-        history_days=settings.history_days,
         on_unembedded=reindexer.wake,
     )
 
+    conversations = Conversations(conversation_store, days=settings.history_days)
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with store.open(), embedding.open():
+        async with store.open(), conversation_store.open(), embedding.open():
             by_meaning = embedding.name if embedding.ready else "words only"
             worker.health.engine = f"{settings.store}, {by_meaning}"
             if embedding.ready:
                 await store.adopt_model(embedding.name, embedding.dimension)
-            async with running(reindex=reindexer.run(), prune=service.prune_daily()):
+            prune = prune_daily((service.prune, conversations.prune), worker.health)
+            async with running(reindex=reindexer.run(), prune=prune):
                 yield
 
     return Wiring(
@@ -75,8 +86,8 @@ def wire(worker: Worker[MemorySettings], store: MemoryStore, embedder: Embedder)
             serve(MEMORY_REMEMBER, service.on_remember),
             serve(MEMORY_FORGET, service.on_forget),
             serve(MEMORY_INGEST, service.on_ingest),
-            serve(HISTORY_APPEND, service.on_append),
-            serve(HISTORY_QUERY, service.on_history),
+            serve(HISTORY_APPEND, conversations.on_append),
+            serve(HISTORY_QUERY, conversations.on_query),
         ],
         lifespan=lifespan,
     )

@@ -33,6 +33,13 @@ from antiphon_contracts.payloads.dialogue import (
     DialogueState,
     UserAnswer,
 )
+from antiphon_contracts.payloads.history import (
+    HistoryAppend,
+    HistoryDone,
+    HistoryMessage,
+    HistoryQuery,
+    HistoryResults,
+)
 from antiphon_contracts.payloads.house import (
     Control,
     DeadLetter,
@@ -57,11 +64,6 @@ from antiphon_contracts.payloads.language import (
     Usage,
 )
 from antiphon_contracts.payloads.memory import (
-    HistoryAppend,
-    HistoryDone,
-    HistoryMessage,
-    HistoryQuery,
-    HistoryResults,
     MemoryDone,
     MemoryForget,
     MemoryIngest,

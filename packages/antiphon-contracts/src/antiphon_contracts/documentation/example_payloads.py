@@ -12,6 +12,13 @@ from antiphon_contracts.payloads.dialogue import (
     DialogueState,
     UserAnswer,
 )
+from antiphon_contracts.payloads.history import (
+    HistoryAppend,
+    HistoryDone,
+    HistoryMessage,
+    HistoryQuery,
+    HistoryResults,
+)
 from antiphon_contracts.payloads.house import (
     Control,
     DeadLetter,
@@ -35,11 +42,6 @@ from antiphon_contracts.payloads.language import (
     Usage,
 )
 from antiphon_contracts.payloads.memory import (
-    HistoryAppend,
-    HistoryDone,
-    HistoryMessage,
-    HistoryQuery,
-    HistoryResults,
     MemoryDone,
     MemoryForget,
     MemoryIngest,

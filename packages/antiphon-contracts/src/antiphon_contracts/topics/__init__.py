@@ -21,6 +21,18 @@ from antiphon_contracts.topics.house import (
     SAY_SITE,
     USER_ANSWER,
 )
+from antiphon_contracts.topics.remembering import (
+    HISTORY_APPEND,
+    HISTORY_DONE,
+    HISTORY_QUERY,
+    HISTORY_RESULTS,
+    MEMORY_DONE,
+    MEMORY_FORGET,
+    MEMORY_INGEST,
+    MEMORY_QUERY,
+    MEMORY_REMEMBER,
+    MEMORY_RESULTS,
+)
 from antiphon_contracts.topics.sound import (
     AUDIO_IN,
     AUDIO_LEVEL,
@@ -42,20 +54,10 @@ from antiphon_contracts.topics.sound import (
     WAKE_EVENT,
 )
 from antiphon_contracts.topics.thinking import (
-    HISTORY_APPEND,
-    HISTORY_DONE,
-    HISTORY_QUERY,
-    HISTORY_RESULTS,
     LLM_CANCEL,
     LLM_REQUEST,
     LLM_RESPONSE,
     LLM_STREAM,
-    MEMORY_DONE,
-    MEMORY_FORGET,
-    MEMORY_INGEST,
-    MEMORY_QUERY,
-    MEMORY_REMEMBER,
-    MEMORY_RESULTS,
     TOOLS_CALL,
     TOOLS_REGISTRY,
     TOOLS_RESULT,

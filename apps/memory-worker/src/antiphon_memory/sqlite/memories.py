@@ -1,8 +1,7 @@
-"""The store in one SQLite file: rows, FTS5 for words, and a matrix in memory for meaning."""
+"""Memories in one SQLite file: rows, FTS5 for words, and a matrix in memory for meaning."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import sqlite3
@@ -14,33 +13,52 @@ from typing import TypeVar
 
 import aiosqlite
 import numpy as np
-from antiphon_contracts import EngineError, new_id
+from antiphon_contracts import EngineError
 from antiphon_runtime.offload import ModelThread
 
-from antiphon_memory.database import Database, open_database, translated
 from antiphon_memory.embedding import Notes
-from antiphon_memory.service import Candidate, Memory, Outcome, Turn
-from antiphon_memory.settings import MemorySettings
+from antiphon_memory.service import Candidate, Memory, Outcome
+from antiphon_memory.sqlite.database import SEEN, Schema
+from antiphon_memory.sqlite.file import SqliteFile
 from antiphon_memory.vectors import VectorIndex, Vectors
 
 T = TypeVar("T")
 
-FILE_NAME = "memory.sqlite"
 LOAD_ROWS = 2048
 VECTOR_QUEUE = 64
 
+_MEMORIES = """
+CREATE TABLE memories (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL,
+    source TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    ts REAL NOT NULL,
+    digest BLOB NOT NULL,
+    embedding BLOB,
+    UNIQUE (scope, digest)
+);
+CREATE INDEX memories_by_ts ON memories (ts);
+CREATE INDEX memories_unembedded ON memories (row) WHERE embedding IS NULL;
+CREATE VIRTUAL TABLE memories_fts USING fts5 (
+    text, content = 'memories', content_rowid = 'row',
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
+    INSERT INTO memories_fts (rowid, text) VALUES (new.row, new.text);
+END;
+CREATE TRIGGER memories_deleted AFTER DELETE ON memories BEGIN
+    INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.row, old.text);
+END;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
 
-def sqlite(settings: MemorySettings, data_dir: Path, notes: Notes) -> SqliteStore:
-    """Return the store in `settings.path`, or in `memory.sqlite` of the data folder."""
-    path = settings.path.expanduser() if settings.path else data_dir / FILE_NAME
-    return SqliteStore(path.absolute(), notes)
+_SCHEMA = Schema((_MEMORIES + SEEN,))
 
 
 class SqliteStore:
-    """See `antiphon_memory.service.MemoryStore`. One process at a time may have the file open.
-
-    What is committed outlives the process; the last writes before a power cut may be lost, the file
-    stays sound (WAL, synchronous = NORMAL).
+    """See `antiphon_memory.service.MemoryStore` and `SqliteFile`.
 
     Args:
         path: the file; absolute.
@@ -49,33 +67,31 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._notes = notes
-        self._now = now
-        self._database: Database | None = None
+        self._file = SqliteFile(path, _SCHEMA, notes, now=now)
         self._index: VectorIndex | None = None
         self._thread: ModelThread | None = None
-        self._writing = asyncio.Lock()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """See the port."""
         with ModelThread("memory-vectors", queue_limit=VECTOR_QUEUE) as thread:
-            async with open_database(self._path, self._notes) as database:
-                self._database, self._thread, self._index = database, thread, None
+            async with self._file.open():
+                self._thread, self._index = thread, None
                 try:
                     yield
                 finally:
-                    self._database = self._thread = self._index = None
+                    self._thread = self._index = None
 
     # Vectors
 
     async def adopt_model(self, name: str, dimension: int) -> None:
         """See the port. Reads all vectors into memory, 4 bytes times `dimension` each."""
         wanted = {"model": name, "dimension": str(dimension)}
-        rows = await self._read("SELECT key, value FROM meta WHERE key IN ('model', 'dimension')")
+        rows = await self._file.read(
+            "SELECT key, value FROM meta WHERE key IN ('model', 'dimension')"
+        )
         if {row[0]: row[1] for row in rows} != wanted:
-            async with self._transaction() as db:
+            async with self._file.transaction() as db:
                 await db.execute_fetchall(
                     "UPDATE memories SET embedding = NULL WHERE embedding IS NOT NULL"
                 )
@@ -83,7 +99,7 @@ class SqliteStore:
                     await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
         index = VectorIndex(dimension)
         last = 0
-        while rows := await self._read(
+        while rows := await self._file.read(
             "SELECT row, scope, embedding FROM memories"
             " WHERE row > ? AND embedding IS NOT NULL ORDER BY row LIMIT ?",
             (last, LOAD_ROWS),
@@ -94,12 +110,12 @@ class SqliteStore:
 
     async def count_unembedded(self) -> int:
         """See the port."""
-        ((count,),) = await self._read("SELECT count(*) FROM memories WHERE embedding IS NULL")
+        ((count,),) = await self._file.read("SELECT count(*) FROM memories WHERE embedding IS NULL")
         return int(count)
 
     async def unembedded(self, limit: int) -> list[Memory]:
         """See the port."""
-        rows = await self._read(
+        rows = await self._file.read(
             "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
             " WHERE embedding IS NULL ORDER BY row LIMIT ?",
             (limit,),
@@ -109,7 +125,7 @@ class SqliteStore:
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
         stored: list[tuple[int, str, Vectors]] = []
-        async with self._transaction() as db:
+        async with self._file.transaction() as db:
             for memory_id, vector in zip(ids, vectors, strict=True):
                 rows = await db.execute_fetchall(
                     "UPDATE memories SET embedding = ? WHERE id = ? RETURNING row, scope",
@@ -127,13 +143,13 @@ class SqliteStore:
 
     async def outcome_of(self, message_id: str) -> Outcome | None:
         """See the port."""
-        return _outcome(await self._read(_SELECT_SEEN, (message_id,)))
+        return _outcome(await self._file.reply_to(message_id))
 
     async def remember(self, message_id: str, memory: Memory, vector: Vectors | None) -> Outcome:
         """See the port."""
         stored: list[tuple[int, str, Vectors]] = []
-        async with self._transaction() as db:
-            known = _outcome(await db.execute_fetchall(_SELECT_SEEN, (message_id,)))
+        async with self._file.transaction() as db:
+            known = _outcome(await self._file.reply_to(message_id, db))
             if known is not None:
                 return known
             rows = list(
@@ -147,7 +163,7 @@ class SqliteStore:
                 row = await self._insert(db, memory, vector)
                 outcome = Outcome((memory.id,), (memory.text,))
                 stored = [] if vector is None else [(row, memory.scope, vector)]
-            await self._note_seen(db, message_id, outcome)
+            await self._file.note_reply(db, message_id, _reply(outcome))
         await self._index_put(stored)
         return outcome
 
@@ -171,8 +187,8 @@ class SqliteStore:
 
     async def forget(self, message_id: str, ids: Sequence[str]) -> Outcome:
         """See the port."""
-        async with self._transaction() as db:
-            known = _outcome(await db.execute_fetchall(_SELECT_SEEN, (message_id,)))
+        async with self._file.transaction() as db:
+            known = _outcome(await self._file.reply_to(message_id, db))
             if known is not None:
                 return known
             rows = list(
@@ -183,35 +199,15 @@ class SqliteStore:
                 )
             )
             outcome = Outcome(tuple(row[1] for row in rows), tuple(row[2] for row in rows))
-            await self._note_seen(db, message_id, outcome)
+            await self._file.note_reply(db, message_id, _reply(outcome))
         if self._index is not None:
             await self._in_thread(self._index.remove, [row[0] for row in rows])
         return outcome
 
-    async def append(self, message_id: str, turn: Turn) -> None:
+    async def prune(self, *, outcomes_before: float) -> None:
         """See the port."""
-        async with self._transaction() as db:
-            if list(await db.execute_fetchall(_SELECT_SEEN, (message_id,))):
-                return
-            await db.execute_fetchall(
-                "INSERT INTO history (id, session_id, role, text, interrupted, ts)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (new_id(), turn.session_id, turn.role, turn.text, turn.interrupted, turn.ts),
-            )
-            await self._note_seen(db, message_id, Outcome())
-
-    async def prune(self, *, history_before: float, outcomes_before: float) -> None:
-        """See the port."""
-        async with self._transaction() as db:
-            await db.execute_fetchall("DELETE FROM history WHERE ts < ?", (history_before,))
-            await db.execute_fetchall("DELETE FROM seen WHERE ts < ?", (outcomes_before,))
-
-    async def _note_seen(self, db: aiosqlite.Connection, message_id: str, outcome: Outcome) -> None:
-        reply = json.dumps({"ids": outcome.ids, "texts": outcome.texts})
-        await db.execute_fetchall(
-            "INSERT INTO seen (message_id, reply, ts) VALUES (?, ?, ?)",
-            (message_id, reply, self._now()),
-        )
+        async with self._file.transaction() as db:
+            await self._file.forget_replies(db, outcomes_before)
 
     # Reading
 
@@ -220,7 +216,7 @@ class SqliteStore:
         if self._index is None:
             return []
         found = dict(await self._in_thread(self._index.search, vector, limit, scope))
-        rows = await self._read(
+        rows = await self._file.read(
             "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
             " WHERE row IN (SELECT value FROM json_each(?))",
             (json.dumps(list(found)),),
@@ -241,7 +237,7 @@ class SqliteStore:
         """See the port."""
         if not words:
             return []
-        rows = await self._read(
+        rows = await self._file.read(
             "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts"
             " FROM (SELECT rowid, bm25(memories_fts) AS score FROM memories_fts"
             " WHERE memories_fts MATCH ?"
@@ -256,7 +252,7 @@ class SqliteStore:
 
     async def recent(self, *, limit: int, scope: str | None) -> list[Memory]:
         """See the port."""
-        rows = await self._read(
+        rows = await self._file.read(
             "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
             " WHERE ? IS NULL OR m.scope = ?"
             " ORDER BY m.ts DESC, m.row DESC LIMIT ?",
@@ -264,45 +260,10 @@ class SqliteStore:
         )
         return [_memory(row) for row in rows]
 
-    async def history(self, session_id: str, *, limit: int, since: float) -> list[Turn]:
-        """See the port."""
-        rows = await self._read(
-            "SELECT session_id, role, text, interrupted, ts FROM history"
-            " WHERE session_id = ? AND ts >= ? ORDER BY row DESC LIMIT ?",
-            (session_id, since, limit),
-        )
-        return [Turn(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
-
-    # Connections and thread
-
-    async def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        with translated():
-            return list(await self._opened().reader.execute_fetchall(sql, values))
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        db = self._opened().writer
-        async with self._writing:
-            with translated():
-                try:
-                    await db.execute_fetchall("BEGIN IMMEDIATE")
-                    yield db
-                    await db.commit()
-                finally:
-                    await db.rollback()  # does nothing after the commit
-
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         if self._thread is None:
             raise _closed()
         return await self._thread.call(function, *args)
-
-    def _opened(self) -> Database:
-        if self._database is None:
-            raise _closed()
-        return self._database
-
-
-_SELECT_SEEN = "SELECT reply FROM seen WHERE message_id = ?"
 
 
 def fts_query(words: Iterable[str]) -> str:
@@ -337,8 +298,12 @@ def _memory(row: sqlite3.Row) -> Memory:
     return Memory(id=row[1], text=row[2], source=row[3], scope=row[4], ts=row[5])
 
 
-def _outcome(rows: Iterable[sqlite3.Row]) -> Outcome | None:
-    for (reply,) in rows:
-        stored = json.loads(reply)
-        return Outcome(tuple(stored["ids"]), tuple(stored["texts"]))
-    return None
+def _reply(outcome: Outcome) -> str:
+    return json.dumps({"ids": outcome.ids, "texts": outcome.texts})
+
+
+def _outcome(reply: str | None) -> Outcome | None:
+    if reply is None:
+        return None
+    stored = json.loads(reply)
+    return Outcome(tuple(stored["ids"]), tuple(stored["texts"]))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from antiphon_contracts import ConfigError, EngineError
-from antiphon_memory.service import Memory, Outcome, Turn
-from antiphon_memory.store import SqliteStore, fts_query
+from antiphon_memory.service import Memory, Outcome
+from antiphon_memory.sqlite.memories import SqliteStore, fts_query
 from antiphon_memory.testing import NoteBook, WordEmbedder
 from antiphon_memory.utterances import content_words
 from antiphon_memory.vectors import Vectors
@@ -52,14 +52,11 @@ async def test_a_repeated_message_is_executed_once_also_after_a_restart(path: Pa
     async with first.open():
         outcome = await first.remember("id-1", memory("a", "my bicycle is red"), None)
         gone = await first.forget("id-2", ["a"])
-        await first.append("id-3", Turn("s", "user", "hello", interrupted=False, ts=1.0))
     second = SqliteStore(path, NoteBook())
     async with second.open():
         assert await second.remember("id-1", memory("b", "my bicycle is red"), None) == outcome
         assert await second.recent(limit=5, scope=None) == []
         assert await second.forget("id-2", ["a", "b"]) == gone == outcome
-        await second.append("id-3", Turn("s", "user", "hello", interrupted=False, ts=1.0))
-        assert len(await second.history("s", limit=9, since=0)) == 1
         assert await second.outcome_of("id-1") == Outcome(("a",), ("my bicycle is red",))
         assert await second.outcome_of("id-9") is None
 
@@ -137,25 +134,13 @@ def test_quotes_are_doubled() -> None:
     assert fts_query(['a"b', "c"]) == '"a""b" OR "c"'
 
 
-async def test_history_is_per_session_newest_first_and_pruned(store: SqliteStore) -> None:
-    for number in range(5):
-        turn = Turn("s", "user", f"t{number}", interrupted=number == 4, ts=float(number))
-        await store.append(f"h{number}", turn)
-    await store.append("other", Turn("else", "assistant", "x", interrupted=False, ts=9.0))
-    turns = await store.history("s", limit=2, since=0)
-    assert [(turn.text, turn.interrupted) for turn in turns] == [("t4", True), ("t3", False)]
-    assert [turn.text for turn in await store.history("s", limit=9, since=3.5)] == ["t4"]
-    await store.prune(history_before=4.0, outcomes_before=0.0)
-    assert [turn.text for turn in await store.history("s", limit=9, since=0)] == ["t4"]
-
-
 async def test_old_outcomes_are_pruned(path: Path) -> None:
     store = SqliteStore(path, NoteBook(), now=lambda: 100.0)
     async with store.open():
         await store.remember("id-1", memory("a", "my bicycle is red"), None)
-        await store.prune(history_before=0, outcomes_before=100.0)
+        await store.prune(outcomes_before=100.0)
         assert await store.outcome_of("id-1") is not None
-        await store.prune(history_before=0, outcomes_before=100.1)
+        await store.prune(outcomes_before=100.1)
         assert await store.outcome_of("id-1") is None
 
 
@@ -218,7 +203,7 @@ async def test_a_path_that_cannot_be_opened_is_said_so(tmp_path: Path) -> None:
 async def test_a_locked_file_fails_the_write_and_nothing_else(
     store: SqliteStore, path: Path
 ) -> None:
-    database = store._opened()
+    database = store._file._opened()
     await database.writer.execute_fetchall("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -230,7 +215,7 @@ async def test_a_locked_file_fails_the_write_and_nothing_else(
 
 
 async def test_a_full_disk_fails_the_write_and_nothing_else(store: SqliteStore) -> None:
-    database = store._opened()
+    database = store._file._opened()
     ((pages,),) = await database.writer.execute_fetchall("PRAGMA page_count")
     await database.writer.execute_fetchall(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(EngineError, match="disk is full"):

@@ -1,4 +1,4 @@
-"""The SQLite file: opening, schema, damage, and what SQLite's errors mean to people."""
+"""SQLite files: opening, schema, damage, and what SQLite's errors mean to people."""
 
 from __future__ import annotations
 
@@ -17,46 +17,6 @@ from antiphon_contracts import ConfigError, EngineError
 
 from antiphon_memory.embedding import Notes
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE memories (
-    row INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    text TEXT NOT NULL,
-    source TEXT NOT NULL,
-    scope TEXT NOT NULL,
-    ts REAL NOT NULL,
-    digest BLOB NOT NULL,
-    embedding BLOB,
-    UNIQUE (scope, digest)
-);
-CREATE INDEX memories_by_ts ON memories (ts);
-CREATE INDEX memories_unembedded ON memories (row) WHERE embedding IS NULL;
-CREATE VIRTUAL TABLE memories_fts USING fts5 (
-    text, content = 'memories', content_rowid = 'row',
-    tokenize = 'porter unicode61 remove_diacritics 2'
-);
-CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
-    INSERT INTO memories_fts (rowid, text) VALUES (new.row, new.text);
-END;
-CREATE TRIGGER memories_deleted AFTER DELETE ON memories BEGIN
-    INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.row, old.text);
-END;
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE history (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    role TEXT NOT NULL,
-    text TEXT NOT NULL,
-    interrupted INTEGER NOT NULL,
-    ts REAL NOT NULL
-);
-CREATE INDEX history_by_session ON history (session_id, row);
-CREATE TABLE seen (message_id TEXT PRIMARY KEY, reply TEXT NOT NULL, ts REAL NOT NULL);
-"""
-
 # Deleted words are overwritten; 2 s is what a writer waits for another process.
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -66,6 +26,28 @@ _PRAGMAS = (
 )
 
 log = structlog.get_logger(__name__)
+
+
+SEEN = """
+CREATE TABLE seen (message_id TEXT PRIMARY KEY, reply TEXT NOT NULL, ts REAL NOT NULL);
+"""
+"""Table of what messages did; part of every schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What is in a file.
+
+    Attributes:
+        steps: SQL that makes version 1 of an empty file, version 2 of version 1, and so on.
+    """
+
+    steps: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        """The newest."""
+        return len(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +63,7 @@ class _DamagedError(Exception):
 
 
 @asynccontextmanager
-async def open_database(path: Path, notes: Notes) -> AsyncIterator[Database]:
+async def open_database(path: Path, schema: Schema, notes: Notes) -> AsyncIterator[Database]:
     """Open the file for the time of the block, making it and its folders where they are missing.
 
     The file is for its owner only (0600), and so are the folders made for it (0700). A damaged file
@@ -94,7 +76,7 @@ async def open_database(path: Path, notes: Notes) -> AsyncIterator[Database]:
         try:
             await asyncio.to_thread(_make_private, path)
             try:
-                writer = await _open_writer(path, stack)
+                writer = await _open_writer(path, schema, stack)
             except _DamagedError:
                 aside = await asyncio.to_thread(_set_aside, path)
                 log.warning("memory.damaged", moved_to=str(aside))
@@ -102,7 +84,7 @@ async def open_database(path: Path, notes: Notes) -> AsyncIterator[Database]:
                     "damaged", f"My memory file was damaged; I began anew and kept it as {aside}."
                 )
                 await asyncio.to_thread(_make_private, path)
-                writer = await _open_writer(path, stack)
+                writer = await _open_writer(path, schema, stack)
             reader = await _connect(path, stack)
             await reader.execute_fetchall("PRAGMA query_only = ON")
         except (OSError, sqlite3.Error) as error:
@@ -131,14 +113,14 @@ async def _connect(path: Path, stack: AsyncExitStack) -> aiosqlite.Connection:
     return connection
 
 
-async def _open_writer(path: Path, stack: AsyncExitStack) -> aiosqlite.Connection:
+async def _open_writer(path: Path, schema: Schema, stack: AsyncExitStack) -> aiosqlite.Connection:
     async with AsyncExitStack() as attempt:
         try:
             writer = await _connect(path, attempt)
             checked = list(await writer.execute_fetchall("PRAGMA quick_check(1)"))
             if checked[0][0] != "ok":
                 raise _DamagedError
-            await _migrate(writer, path)
+            await _migrate(writer, path, schema)
         except sqlite3.DatabaseError as error:
             if _is_damage(error):
                 raise _DamagedError from error
@@ -147,18 +129,18 @@ async def _open_writer(path: Path, stack: AsyncExitStack) -> aiosqlite.Connectio
         return writer
 
 
-async def _migrate(writer: aiosqlite.Connection, path: Path) -> None:
+async def _migrate(writer: aiosqlite.Connection, path: Path, schema: Schema) -> None:
     modules = await writer.execute_fetchall("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")
     if not list(modules):
         msg = "this Python's SQLite was built without FTS5; use another build of Python"
         raise ConfigError(msg)
     ((version,),) = await writer.execute_fetchall("PRAGMA user_version")
-    if version > SCHEMA_VERSION:
+    if version > schema.version:
         msg = f"{path} is of a newer Antiphon; install that one, or choose another memory path"
         raise ConfigError(msg)
-    if version < SCHEMA_VERSION:
+    for number, step in enumerate(schema.steps[version:], start=version + 1):
         await writer.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;"
         )
 
 

@@ -1,0 +1,31 @@
+"""The embedded stores: SQLite files, and a matrix of vectors beside one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from antiphon_memory.sqlite.conversations import SqliteConversations
+from antiphon_memory.sqlite.memories import SqliteStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from antiphon_memory.embedding import Notes
+    from antiphon_memory.settings import MemorySettings
+
+MEMORIES = "memory.sqlite"
+CONVERSATIONS = "conversations.sqlite"
+
+
+def memory_store(settings: MemorySettings, data_dir: Path, notes: Notes) -> SqliteStore:
+    """Return the store in `settings.path`, or in `memory.sqlite` of the data folder."""
+    path = settings.path.expanduser() if settings.path else data_dir / MEMORIES
+    return SqliteStore(path.absolute(), notes)
+
+
+def conversation_store(
+    settings: MemorySettings, data_dir: Path, notes: Notes
+) -> SqliteConversations:
+    """Return the store in `conversations.sqlite`, in the folder of the memory file."""
+    folder = settings.path.expanduser().parent if settings.path else data_dir
+    return SqliteConversations((folder / CONVERSATIONS).absolute(), notes)
