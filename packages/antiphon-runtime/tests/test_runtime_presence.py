@@ -3,6 +3,7 @@
 import pytest
 from antiphon_contracts import HEALTH, ContractError, Health, encode, parse
 from antiphon_runtime import Presence
+from antiphon_runtime.health import until_next_beat_s
 
 pytestmark = pytest.mark.unit
 
@@ -105,3 +106,8 @@ def test_a_worker_that_is_there_anew_is_told() -> None:
     assert beat(presence, "memory-1", "gone", pid=8, counters={"connects": 2}) is None
     assert beat(presence, "memory-1", "gone", pid=9, counters={"connects": 3}) is None
     assert beat(presence, "memory-1", "ready", pid=9, counters={"connects": 3}) == "memory"
+
+
+@pytest.mark.parametrize(("now", "wait_s"), [(12.0, 1.0), (12.25, 0.75), (12.999, 0.001)])
+def test_beats_of_all_workers_fall_on_the_full_second(now: float, wait_s: float) -> None:
+    assert until_next_beat_s(now) == pytest.approx(wait_s)

@@ -19,10 +19,10 @@ from antiphon_contracts import LoopLag
 log = structlog.get_logger(__name__)
 
 # Each ping wakes a thread and the loop; at 50 a second that alone was over 1 % of a core in each
-# worker. A block of 450 ms is always found, a shorter one the more likely the longer it is.
-PING_S = 0.25
+# worker. A block of 800 ms is always found, a shorter one the more likely the longer it is.
+PING_S = 0.5
 STALL_S = 0.05
-KEPT_PINGS = 240  # one minute
+KEPT_PINGS = 120  # one minute
 
 
 class LoopMonitor:

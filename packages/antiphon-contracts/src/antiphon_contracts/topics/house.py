@@ -112,7 +112,7 @@ CONTROL = Topic[Control](
 )
 HEALTH = Topic[Health](
     "health/{worker}",
-    1,
+    0,
     Flow(WORKERS, EVERYONE),
     "How a worker is; `gone` is its last will.",
     retain=True,

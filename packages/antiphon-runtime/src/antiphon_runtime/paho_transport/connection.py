@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 V5_CONNACK_TIMEOUT_S = 2.0  # stock amqtt hangs on a v5 CONNECT with a user name
 CLOSE_FLUSH_S = 1.0
 WATCH_EVERY_S = 0.25
+IDLE_WATCH_EVERY_S = 1.0  # nothing waits for the broker; a connected, idle worker hardly wakes
 # A worker that beats once a second finds a frozen broker out within 3 s. To be wrong costs a
 # reconnect and no message.
 SILENT_AFTER_S = 1.75
@@ -248,8 +249,9 @@ class PahoTransport:
 
     async def _until_lost(self, wire: Wire) -> None:
         while not self._lost.is_set():
+            waits = self._outbox.oldest_sent_at() is not None
             try:
-                async with asyncio.timeout(WATCH_EVERY_S):
+                async with asyncio.timeout(WATCH_EVERY_S if waits else IDLE_WATCH_EVERY_S):
                     await self._lost.wait()
             except TimeoutError:
                 if self._is_silent(wire):
