@@ -1,14 +1,15 @@
 """One engine alone in a process, without bus, threads, gate or checks: what a turn cannot undercut.
 
-Told by its parent, it takes the time of one stage: `stt` from a recording to its text, `llm` from a
-question to its first clause, `tts` from a text to its first piece of sound, `chat` from a request
-to a chat server's first piece of text.
+Told by its parent, it takes the time of one stage: `stt` from a recording to its text, `library`
+the same by faster-whisper without us, `llm` from a question to its first clause, `tts` from a text
+to its first piece of sound, `chat` from a request to a chat server's first piece of text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,10 +27,11 @@ from antiphon_models import ModelStore, default_root
 from antiphon_router.clauses import ClauseChunker
 from antiphon_runtime import RuntimeSettings, load_settings
 from antiphon_stt import Hints, SttSettings
-from antiphon_stt.engine import faster_whisper
+from antiphon_stt.engine import faster_whisper, half_of_the_cores
 from antiphon_tts.engine import piper
 from antiphon_tts.settings import TtsSettings
 
+THREADS = half_of_the_cores(len(os.sched_getaffinity(0)))
 Order = dict[str, Any]
 Stage = Callable[[Order], Awaitable[str]]
 """Does the order and returns what came of it as text."""
@@ -48,6 +50,24 @@ async def recognition() -> AsyncIterator[Stage]:
     async def transcribe(order: Order) -> str:
         pcm = decode(base64.b64decode(order["recording"]))
         return " ".join(s.text for s in engine.transcribe(pcm, Hints()).segments)
+
+    yield transcribe
+
+
+@asynccontextmanager
+async def library() -> AsyncIterator[Stage]:
+    """Decode and transcribe with faster-whisper alone, in the fastest way that it offers."""
+    from faster_whisper import WhisperModel
+
+    settings, path = SttSettings(), _models().checked_path("whisper-tiny.en")
+    engine = WhisperModel(str(path), compute_type=settings.compute_type, cpu_threads=THREADS)
+
+    async def transcribe(order: Order) -> str:
+        pcm = decode(base64.b64decode(order["recording"]))
+        found, _ = engine.transcribe(
+            pcm.to_float32(), beam_size=1, temperature=0.0, without_timestamps=True
+        )
+        return " ".join(segment.text for segment in found)
 
     yield transcribe
 
@@ -118,6 +138,7 @@ def _ms_since(begun: float) -> float:
 
 STAGES: dict[str, Callable[[], AbstractAsyncContextManager[Stage]]] = {
     "stt": recognition,
+    "library": library,
     "llm": language,
     "tts": speech,
     "chat": chat,

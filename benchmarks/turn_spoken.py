@@ -31,6 +31,7 @@ QUESTIONS: dict[Route, tuple[str, ...]] = {
     "llm": ("Who wrote Hamlet?", "Who invented the telephone?"),
 }
 ENGINES = ("stt", "llm", "tts")
+"""The stages of a bare turn."""
 
 
 @dataclass
@@ -43,12 +44,12 @@ class Times:
 
 
 @asynccontextmanager
-async def engines() -> AsyncIterator[dict[str, Child]]:
-    """Run each engine alone in a process."""
+async def engines(*more: str) -> AsyncIterator[dict[str, Child]]:
+    """Run each engine alone in a process, and more stages."""
     async with AsyncExitStack() as stack:
         yield {
             name: await stack.enter_async_context(child("bare_stages.py", name, config={}))
-            for name in ENGINES
+            for name in (*ENGINES, *more)
         }
 
 

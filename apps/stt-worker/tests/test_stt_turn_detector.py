@@ -6,7 +6,7 @@ import pytest
 from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
-from antiphon_stt.engine import SmartTurn
+from antiphon_stt.engine import SmartTurn, half_of_the_cores
 from antiphon_stt.turn_detector import AdaptiveSilence, Patience
 
 pytestmark = pytest.mark.unit
@@ -32,6 +32,7 @@ PATIENCE = Patience(350, 600, 900)
         "Remind me too.",
         "Set a timer for 10.",
         "Add milk, eggs,",
+        "And milk.",
         "What is...",
     ],
 )
@@ -65,6 +66,8 @@ def test_after_what_may_be_complete_it_is_between() -> None:
     ("text", "done", "patience_ms"),
     [
         ("Turn it on.", 0.9, 350),
+        ("Turn it on.", 0.6, 475),
+        ("Turn it on", 0.6, 600),
         ("Turn it on.", 0.1, 600),
         ("Turn on the", 0.9, 900),
         ("Turn it on.", None, 350),
@@ -85,3 +88,8 @@ def test_smart_turn_without_weights_names_the_command(
         detector.load()
     with pytest.raises(EngineError, match="not loaded"):
         detector.by_sound(Pcm.silence(100, 16_000))
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (16, 4)])
+def test_recognition_takes_half_of_the_cores(cores: int, threads: int) -> None:
+    assert half_of_the_cores(cores) == threads

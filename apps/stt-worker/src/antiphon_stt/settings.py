@@ -39,7 +39,12 @@ class SttSettings(Settings):
     beam_size: int = Field(
         default=1, ge=1, le=10, description="Search width of faster-whisper; more is dearer."
     )
-    threads: int = Field(default=1, ge=1, le=64, description="Compute threads of the engine.")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Compute threads of the engine; 0 is half of the cores, at most 4.",
+    )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1",
         pattern=r"^https?://\S+$",

@@ -75,14 +75,14 @@ _MISHEARD = "end too"
 _OPEN_WORDS = frozenset(
     f"{_ARTICLES} {_LINKS} {_PREPOSITIONS} {_VERBS} {_FILLERS} {_MISHEARD}".split()
 )
-# Whole utterances that mostly go on.
+# Whole utterances that mostly go on; "add milk" is often understood as "and milk".
 _OPENINGS = re.compile(
     r"^(?:(?:please|can you|could you|would you|will you|i want to|i'd like to)\s+)?"
     r"(?:set(?: (?:a|an|the))?(?: (?:timer|alarm|reminder))?|remind me|wake me(?: up)?|"
     r"turn(?: (?:on|off|up|down))?|switch(?: (?:on|off))?|play|add|call|tell me|show me|give me|"
     r"let me know|remember|what|what is|what are|how|how (?:many|much|far|long|do|old|is)|who|"
     r"who (?:is|was|wrote)|where|where (?:is|are)|when|when (?:is|does|do)|why|which|do|does|"
-    r"open|close|add \w+|put|make|translate|send|read|find|look up|search(?: for)?)$"
+    r"open|close|(?:add|and) \w+|put|make|translate|send|read|find|look up|search(?: for)?)$"
 )
 _UNFINISHED = re.compile(
     # "What did I", "how do you", "when does the sun"

@@ -14,7 +14,7 @@ from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
 from numpy.typing import NDArray
 
-from antiphon_stt.turn_detector import AdaptiveSilence, Patience, is_open
+from antiphon_stt.turn_detector import AdaptiveSilence, Patience, is_closed, is_open
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -40,6 +40,10 @@ DONE = 0.9
 """The model's own threshold is 0.5. Of 60 utterances, 40 with a pause inside, that cut off 4, the
 words alone 5, a fixed silence of the same median delay 14; with 0.9 it is 2, at a median delay of
 488 ms (benchmarks/endpointing.py).
+"""
+LIKELY = 0.5
+"""From here on, what ends like a sentence is waited for less than what does not: of 180
+utterances, 120 with a pause inside, 11 were cut off instead of 10, 25 ms sooner in the mean.
 """
 _SAMPLES = CONTEXT_S * RATE_HZ
 _QUIET_VARIANCE = 1e-7
@@ -115,4 +119,8 @@ class SmartTurn:
             return self._words.patience_ms(text, done)
         if is_open(text):
             return self._patience.long
-        return self._patience.medium if done < DONE else self._patience.short
+        if done >= DONE:
+            return self._patience.short
+        if done >= LIKELY and is_closed(text):
+            return (self._patience.short + self._patience.medium) // 2
+        return self._patience.medium
