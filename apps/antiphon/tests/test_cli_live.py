@@ -30,6 +30,7 @@ from antiphon_contracts import (
     Message,
     PlainAnswer,
     PlaybackStatus,
+    RequestTimeout,
     SiteStatus,
     Stage,
     SttFinal,
@@ -228,6 +229,16 @@ async def test_talk_asks_in_writing_and_waits_for_the_answer(
     out = capsys.readouterr().out
     assert "You said hello." in out
     assert "there is no /dance" in out
+
+
+async def test_a_question_that_nobody_answers_ends_talk_with_a_sentence(
+    house: House, typed: io.TextIOWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_commands, "QUESTION_TTL_S", 0.05)
+    typed.write("hello\n")
+    typed.close()
+    with pytest.raises(RequestTimeout, match="antiphon status"):
+        await live_commands.talk("default", BROKER)
 
 
 async def test_an_empty_line_listens_where_a_microphone_streams(

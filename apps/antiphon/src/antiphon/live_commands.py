@@ -18,6 +18,7 @@ from antiphon_contracts import (
     ContractError,
     DialogueControl,
     EngineError,
+    RequestTimeout,
     SiteStatus,
     SttFinal,
     new_id,
@@ -119,6 +120,7 @@ async def talk(site: str, broker: str | None) -> None:
 
     Raises:
         ConfigError: standard input cannot be read line by line.
+        RequestTimeout: a question was not answered.
         BusError: there is no broker.
     """
     conversation = _Conversation(site, Console())
@@ -143,7 +145,11 @@ class _Conversation:
         self.handlers = events.handlers
 
     async def hold(self, bus: Bus, lines: asyncio.Queue[str | None]) -> None:
-        """Take lines until there are no more; then wait for what was asked."""
+        """Take lines until there are no more; then wait for what was asked.
+
+        Raises:
+            RequestTimeout: a question was not answered.
+        """
         try:
             async with asyncio.timeout(SITE_KNOWN_S):
                 await self._known.wait()
@@ -153,10 +159,15 @@ class _Conversation:
             print_line(self._console, HELP if self._streaming else HELP_WITHOUT_MICROPHONE)
         while (line := await lines.get()) is not None:
             await self._obey(bus, line.strip())
-        async with asyncio.timeout(QUESTION_TTL_S):
-            while self._waits:
-                self._answered.clear()
-                await self._answered.wait()
+        try:
+            async with asyncio.timeout(QUESTION_TTL_S):
+                while self._waits:
+                    self._answered.clear()
+                    await self._answered.wait()
+        except TimeoutError:
+            where = f"nobody answered at {self._site} within {QUESTION_TTL_S:.0f} s"
+            msg = f"{where}: `antiphon status` shows whether the router runs"
+            raise RequestTimeout(msg) from None
 
     async def _obey(self, bus: Bus, line: str) -> None:
         commands: dict[str, Action] = {
