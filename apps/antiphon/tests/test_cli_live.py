@@ -25,6 +25,7 @@ from antiphon_contracts import (
     Announce,
     Announced,
     AnnouncedAt,
+    ContractError,
     DialogueState,
     EngineError,
     Message,
@@ -192,6 +193,12 @@ async def test_announce_that_fails_says_so(
     await announcing(house, *places)
     with pytest.raises(EngineError, match=complaint):
         await live_commands.announce("Dinner!", [], priority=0, voice=None, broker=BROKER)
+
+
+@pytest.mark.parametrize("sites", [["a/b"], [f"site-{number}" for number in range(65)]])
+async def test_announce_to_what_is_no_site_says_so(sites: list[str]) -> None:
+    with pytest.raises(ContractError, match="at most 64 sites"):
+        await live_commands.announce("Dinner!", sites, priority=0, voice=None, broker=BROKER)
 
 
 async def test_dialogue_orders_reach_the_router(house: House) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from antiphon_contracts import (
+    ANNOUNCE,
     HEALTH,
     MAX_MESSAGE_BYTES,
     STT_FINAL,
@@ -210,6 +211,19 @@ def test_health_of_too_many_entries_is_refused_unread() -> None:
     health["breakers"] = {str(number): 1 for number in range(257)}
     with pytest.raises(ContractError, match="breakers: too_long"):
         decode(_typed("health/1", health), HEALTH.model, HEALTH.type)
+
+
+@pytest.mark.parametrize(("sites", "is_taken"), [(64, True), (65, False), (200_000, False)])
+def test_an_announcement_names_few_sites(sites: int, *, is_taken: bool) -> None:
+    data = {"text": CANARY, "sites": [f"site-{number}" for number in range(sites)]}
+    payload = orjson.dumps({"id": "1", "type": ANNOUNCE.type, "data": data})
+    if is_taken:
+        assert len(decode(payload, ANNOUNCE.model, ANNOUNCE.type).data.sites) == sites
+        return
+    begun = time.perf_counter()
+    with pytest.raises(ContractError, match="sites"):
+        decode(payload, ANNOUNCE.model, ANNOUNCE.type)
+    assert time.perf_counter() - begun < 1
 
 
 def test_unknown_fields_are_ignored() -> None:

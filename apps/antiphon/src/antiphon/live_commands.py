@@ -23,6 +23,7 @@ from antiphon_contracts import (
     SttFinal,
     new_id,
 )
+from pydantic import ValidationError
 from rich.console import Console
 
 from antiphon.house import client_bus, open_bus
@@ -86,12 +87,13 @@ async def announce(
     """Have a text spoken at some sites, or all; print how it ended at each.
 
     Raises:
+        ContractError: the text is too long, the sites are too many, or one's name cannot be.
         EngineError: it was heard nowhere, or failed somewhere.
         BusError: there is no broker or no router.
     """
+    order = _announcement(text, sites, priority, voice)
     bus = client_bus(find_broker(broker))
     bus.install(requests=[ANNOUNCE])
-    order = Announce(text=text, sites=tuple(sites), priority=priority, voice=voice)
     async with open_bus(bus, CONNECT_TIMEOUT_S):
         announced = await bus.request(ANNOUNCE, order, timeout_s=ANNOUNCE_TIMEOUT_S)
     console = Console()
@@ -101,6 +103,14 @@ async def announce(
         raise EngineError("there is no site to announce it at: see `antiphon status`")
     if any(place.state == "failed" for place in announced.sites):
         raise EngineError("it could not be announced everywhere")
+
+
+def _announcement(text: str, sites: Sequence[str], priority: int, voice: str | None) -> Announce:
+    try:
+        return Announce(text=text, sites=tuple(sites), priority=priority, voice=voice)
+    except ValidationError as error:
+        msg = "it cannot be announced: at most 10,000 characters, at most 64 sites without a '/'"
+        raise ContractError(msg) from error
 
 
 async def control_dialogue(action: Action, site: str, broker: str | None) -> None:

@@ -9,6 +9,8 @@ from pydantic import Field
 from antiphon_contracts.envelope import Payload, Several
 from antiphon_contracts.level import Level
 
+MAX_ANNOUNCED_SITES = 64
+
 
 class DialogueState(Payload):
     """What goes on at a site (retained); for lamps, displays and earcons.
@@ -43,13 +45,13 @@ class Announce(Payload):
 
     Attributes:
         text: the words.
-        sites: where; none is every site with a satellite.
+        sites: where, at most 64; none is every site with a satellite.
         priority: as in `tts/say`; from 20 on (an alarm) it interrupts.
         voice: name of a voice; None is the site's own.
     """
 
     text: str = Field(min_length=1, max_length=10_000)
-    sites: Several[Level] = ()
+    sites: Several[Level] = Field(default=(), max_length=MAX_ANNOUNCED_SITES)
     priority: int = Field(default=0, ge=0, le=100)
     voice: str | None = None
 
