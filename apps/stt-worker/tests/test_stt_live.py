@@ -13,6 +13,7 @@ import pytest
 from antiphon_audio import Pcm, Place, Span, wrap_frame
 from antiphon_contracts import (
     AUDIO_IN,
+    HEALTH,
     SITE_STATUS,
     STT_CONTROL,
     STT_FINAL,
@@ -478,6 +479,30 @@ async def test_too_many_sites_are_told_busy() -> None:
         await den.settle()
         den.order("u", site="b")
         assert (await den.final("u")).rejected == "busy"
+
+
+async def test_two_microphones_at_one_site_are_noted_in_the_health() -> None:
+    async with room() as den:
+        healths = await den.house.hear(HEALTH)
+        for _ in range(4):
+            den.hush(80, stream="one")
+            den.hush(80, stream="two")
+        await healths.until(lambda all_: any(m.data.notes for m in all_))
+        (note,) = healths[-1].data.notes
+    assert "'den'" in note
+    assert "--site" in note
+
+
+async def test_microphones_that_begin_anew_are_not_taken_for_two() -> None:
+    async with room() as den:
+        healths = await den.house.hear(HEALTH)
+        for number in range(12):
+            den.hush(160, stream=f"stream {number}")
+            den.hush(160, site="elsewhere", stream=f"other {number % 3}")
+        await healths.until(lambda all_: any(m.data.notes for m in all_))
+        notes = {note for m in healths for note in m.data.notes}
+    assert [note for note in notes if "'den'" in note] == []
+    assert len(notes) == 1
 
 
 async def test_a_worker_that_stops_answers_open_windows() -> None:

@@ -31,6 +31,7 @@ from antiphon_stt.window import Tools, Window
 
 STORED_IDS = 256
 FORGET_S = 60.0
+NOTED_S = 10.0
 MAX_DEAF_S = 600.0
 BEHIND_MS = 500
 """So long after the end of a wake phrase an order comes, where its place cannot be found."""
@@ -60,6 +61,14 @@ class Voice(Protocol):
         ...
 
 
+class Notes(Protocol):
+    """Says that the worker works with less, and why."""
+
+    def note(self, name: str, sentence: str, *, for_s: float) -> None:
+        """Say so for a while."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
     """How much live listening is taken on.
@@ -83,6 +92,7 @@ class LiveService:
         open_detector: loads what detects voices.
         turns: tells whether somebody has finished.
         voice: where partials and finals go.
+        notes: hears of sites that are not listened to well; None is nobody.
         rules: how speech is listened to.
         limits: how much is taken on.
         language: ISO 639-1 code of what is spoken; None lets the engine find out.
@@ -96,6 +106,7 @@ class LiveService:
         turns: TurnDetector,
         voice: Voice,
         *,
+        notes: Notes | None = None,
         rules: LiveRules | None = None,
         limits: LiveLimits | None = None,
         language: str | None = None,
@@ -105,6 +116,7 @@ class LiveService:
         self._open_detector = open_detector
         self._turns = turns
         self._voice = voice
+        self._notes = notes
         self._rules = rules or LiveRules()
         self._limits = limits or LiveLimits()
         self._language = language
@@ -152,6 +164,12 @@ class LiveService:
         window = self._windows.get(site_id)
         if piece is not None and window is not None:
             window.push(piece, now)
+        if ear is not None and ear.is_shared(now):
+            self._note(
+                f"shared:{site_id}",
+                f"Two microphones send from the site {site_id!r}: start one of the satellites "
+                "with another --site.",
+            )
 
     async def on_control(self, message: Message[SttControl]) -> None:
         """Obey an order.
@@ -239,6 +257,10 @@ class LiveService:
             final_ms=final.final_ms,
         )
         self._voice.finish(site_id, final)
+
+    def _note(self, name: str, sentence: str) -> None:
+        if self._notes is not None:
+            self._notes.note(name, sentence, for_s=NOTED_S)
 
     def _ear(self, site_id: str, now: float) -> SiteEar | None:
         """The site's ear; None if there are too many."""

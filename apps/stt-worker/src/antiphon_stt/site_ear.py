@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 RATE_HZ = 16_000
 KEPT_S = 4.0
 FAR_AHEAD_S = 2.0
+LEFT_STREAMS = 4
+RETURNS = 3
+RETURNS_WITHIN_S = 30.0
+"""A microphone's stream has a new name whenever it begins anew. Where one comes back so often that
+another had taken the place of, two microphones send from one site."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +72,8 @@ class SiteEar:
         self._recent: deque[Piece] = deque()
         self._kept = 0
         self._deaf_left = 0
+        self._left: deque[str] = deque(maxlen=LEFT_STREAMS)
+        self._returned_at: deque[float] = deque(maxlen=RETURNS)
 
     @property
     def begin(self) -> int:
@@ -89,6 +96,8 @@ class SiteEar:
         if stretch is None:
             return None
         place, samples = stretch.place, stretch.samples
+        if self.end is not None and place.stream != self.stream:
+            self._switch(place.stream, now)
         piece = Piece(place.stream, place.offset, samples, stretch.anew, self.is_deaf)
         self._deaf_left = max(0, self._deaf_left - len(samples))
         if piece.is_anew:
@@ -96,6 +105,17 @@ class SiteEar:
             self._kept = 0
         self._keep(piece)
         return piece
+
+    def is_shared(self, now: float) -> bool:
+        """Whether two microphones send from this site."""
+        returned = self._returned_at
+        return len(returned) == RETURNS and now - returned[0] <= RETURNS_WITHIN_S
+
+    def _switch(self, stream: str, now: float) -> None:
+        if stream in self._left:
+            self._returned_at.append(now)
+        if self.stream not in self._left:
+            self._left.append(self.stream)
 
     def deafen(self, for_s: float) -> None:
         """Turn a deaf ear to so much of what comes; 0 is none."""

@@ -32,7 +32,7 @@ from antiphon_runtime import (
 from antiphon_stt.ear import Ear, SpeechGate
 from antiphon_stt.endpointing import EndpointRules
 from antiphon_stt.follower import LiveRules
-from antiphon_stt.live import LiveLimits, LiveService, Voice, VoiceDetector
+from antiphon_stt.live import LiveLimits, LiveService, Notes, Voice, VoiceDetector
 from antiphon_stt.recogniser import Recogniser
 from antiphon_stt.service import Announce, Limits, UtteranceService
 from antiphon_stt.settings import SttSettings
@@ -122,6 +122,7 @@ def wire(
         open_detector or detector_opener(settings),
         turns or AdaptiveSilence(Patience()),
         voice,
+        worker.health,
     )
     handlers += [
         listen_raw(AUDIO_IN, live.on_frame, queue_limit=FRAMES_LIMIT, overflow="drop_oldest"),
@@ -197,6 +198,7 @@ def make_live(
     open_detector: Callable[[], VoiceDetector],
     turns: TurnDetector,
     voice: Voice,
+    notes: Notes | None = None,
 ) -> LiveService:
     """Build the live service alone; also for use without a bus."""
     endpoint = EndpointRules(
@@ -212,6 +214,7 @@ def make_live(
         open_detector,
         turns,
         voice,
+        notes=notes,
         rules=LiveRules(endpoint, draft_s=draft_s),
         limits=LiveLimits(
             settings.max_sites, settings.max_waiting, min(settings.timeout_s, LIVE_TIMEOUT_S)

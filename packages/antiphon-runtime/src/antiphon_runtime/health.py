@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from antiphon_contracts import HEALTH, Health, __version__, encode
 
@@ -39,6 +40,13 @@ def last_will(worker: str, kind: str, base: str) -> Will:
     return Will(prefix + HEALTH.at(worker=worker), encode(message))
 
 
+class _Note(NamedTuple):
+    """A sentence, and until when it is true, by the monotonic clock."""
+
+    sentence: str
+    until: float
+
+
 class HealthReporter:
     """Publishes the health of one worker.
 
@@ -69,7 +77,7 @@ class HealthReporter:
         self._ready_file = ready_file
         self._begun = time.monotonic()
         self._state: State = "starting"
-        self._notes: dict[str, str] = {}
+        self._notes: dict[str, _Note] = {}
         self._breakers: dict[str, BreakerState] = {}
         self._changed = asyncio.Event()
         self._muted = False
@@ -79,6 +87,7 @@ class HealthReporter:
     @property
     def state(self) -> State:
         """The state as it is published."""
+        self._forget_old_notes()
         return "degraded" if self._state == "ready" and self._notes else self._state
 
     def enter(self, state: State) -> None:
@@ -89,10 +98,24 @@ class HealthReporter:
         else:
             self._changed.set()
 
-    def note(self, name: str, sentence: str) -> None:
-        """Say that the worker works with less, and why."""
-        self._notes[name] = sentence
-        self._changed.set()
+    def note(self, name: str, sentence: str, *, for_s: float | None = None) -> None:
+        """Say that the worker works with less, and why.
+
+        Args:
+            name: of the note; a second one of that name replaces the first.
+            sentence: for people.
+            for_s: after how long it is no longer true unless noted again; None is never.
+        """
+        until = math.inf if for_s is None else time.monotonic() + for_s
+        known = self._notes.get(name)
+        self._notes[name] = _Note(sentence, until)
+        if known is None or known.sentence != sentence:
+            self._changed.set()
+
+    def _forget_old_notes(self) -> None:
+        now = time.monotonic()
+        for name in [name for name, note in self._notes.items() if note.until < now]:
+            del self._notes[name]
 
     def clear_note(self, name: str) -> None:
         """The worker works fully again."""
@@ -125,7 +148,7 @@ class HealthReporter:
             queues=self._bus.queue_depths,
             counters=dict(self._bus.counters),
             breakers=dict(self._breakers),
-            notes=tuple(self._notes.values()),
+            notes=tuple(note.sentence for note in self._notes.values()),
             engine=self.engine,
             muted=self._muted,
         )
