@@ -51,6 +51,17 @@ def test_sections_and_prefixes_belong_together() -> None:
         assert settings.model_config.get("env_prefix") == f"ANTIPHON_{name}"
 
 
+def test_sites_are_understood_wherever_a_wake_word_is_heard() -> None:
+    limits = [
+        (field.default, field.metadata)
+        for settings in CLASSES
+        for name, field in settings.model_fields.items()
+        if name == "max_sites"
+    ]
+    assert len(limits) == 2
+    assert limits[0] == limits[1]
+
+
 def test_examples_know_nothing_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -475,10 +475,15 @@ async def test_sites_are_independent() -> None:
 
 async def test_too_many_sites_are_told_busy() -> None:
     async with room(max_sites=1) as den:
+        healths = await den.house.hear(HEALTH)
         den.hush(80, site="a")
         await den.settle()
         den.order("u", site="b")
         assert (await den.final("u")).rejected == "busy"
+        await healths.until(lambda all_: any(m.data.notes for m in all_))
+        (note,) = healths[-1].data.notes
+        assert "'b'" in note
+        assert "max_sites in [stt]" in note
 
 
 async def test_two_microphones_at_one_site_are_noted_in_the_health() -> None:

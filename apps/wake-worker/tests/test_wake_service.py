@@ -372,13 +372,18 @@ class Bench:
         self.counters: Counter[str] = Counter()
         self.detector = ScriptedDetector()
         self.heard: list[str] = []
+        self.notes: list[tuple[str, str, float]] = []
         self.service = WakeService(
             self.detector,
             wake_service.House(Orders(enabled=True, phrases=("one",)), **house),
             lambda site_id, _event: self.heard.append(site_id),
+            self,
             self.counters,
             clock=lambda: self.now_s,
         )
+
+    def note(self, name: str, sentence: str, *, for_s: float) -> None:
+        self.notes.append((name, sentence, for_s))
 
     async def hear(self, site: str, count: int = 1, value: int = 0) -> None:
         for number in range(count):
@@ -394,6 +399,10 @@ async def test_sites_are_bounded_and_silent_ones_make_room() -> None:
             await bench.hear(site)
         assert bench.service.sites == ("a", "b")
         assert bench.counters["frames_unheard"] == 1
+        ((name, sentence, for_s),) = bench.notes
+        assert (name, for_s) == ("sites", 10)
+        assert "'c'" in sentence
+        assert "max_sites in [wake]" in sentence
         bench.now_s = 40
         await bench.hear("b")
         bench.now_s = 70

@@ -275,6 +275,11 @@ class LiveService:
         for name in idle:
             del self._ears[name]
         if len(self._ears) >= self._limits.max_sites:
+            self._note(
+                "sites",
+                f"The site {site_id!r} is not listened to: more than {self._limits.max_sites} "
+                "sites send sound (max_sites in [stt]).",
+            )
             return None
         ear = self._ears[site_id] = SiteEar(now)
         return ear

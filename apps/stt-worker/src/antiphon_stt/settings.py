@@ -120,5 +120,5 @@ class SttSettings(Settings):
         default=1.5, ge=0.5, le=60, description="Speech between two partial transcripts, at least."
     )
     max_sites: int = Field(
-        default=32, ge=1, le=1_000, description="Sites that can be listened to at once."
+        default=32, ge=1, le=256, description="Sites that can be listened to at once."
     )

@@ -32,6 +32,7 @@ from antiphon_wake.edges import PER_MS
 T = TypeVar("T")
 
 MAX_ORDERS = 256
+NOTED_S = 10.0
 BREATH_S = 0.002
 """The loop is given a turn after so much work at one go: frames may have piled up."""
 
@@ -68,7 +69,7 @@ class House:
     usual: Orders
     special: Mapping[str, Orders] = field(default_factory=dict)
     refractory_s: float = 1.0
-    max_sites: int = 16
+    max_sites: int = 32
     forget_s: float = 120.0
 
     def orders_for(self, site_id: str) -> Orders:
@@ -81,6 +82,14 @@ class Report(Protocol):
 
     def __call__(self, site_id: str, event: WakeEvent) -> object:
         """Start to send."""
+        ...
+
+
+class Notes(Protocol):
+    """Says that the worker works with less, and why."""
+
+    def note(self, name: str, sentence: str, *, for_s: float) -> None:
+        """Say so for a while."""
         ...
 
 
@@ -98,6 +107,7 @@ class WakeService:
         detector: the engine.
         house: what is listened for.
         report: says what was heard.
+        notes: hears of sites that are turned away.
         counters: counts `frames_malformed`, `frames_unheard` (of too many sites) and `wakes`.
         clock: monotonic, in seconds.
     """
@@ -107,12 +117,14 @@ class WakeService:
         detector: WakeDetector,
         house: House,
         report: Report,
+        notes: Notes,
         counters: Counter[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._detector = detector
         self._house = house
         self._report = report
+        self._notes = notes
         self._counters = counters
         self._clock = clock
         self._thread: ModelThread | None = None
@@ -154,6 +166,12 @@ class WakeService:
         site = self._sites.get(site_id) or await self._meet(site_id, orders)
         if site is None:
             self._counters["frames_unheard"] += 1
+            self._notes.note(
+                "sites",
+                f"No wake word is heard at the site {site_id!r}: more than "
+                f"{self._house.max_sites} sites send sound (max_sites in [wake]).",
+                for_s=NOTED_S,
+            )
             return
         site.last_heard_s = self._clock()
         try:

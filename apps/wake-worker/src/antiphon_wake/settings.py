@@ -55,7 +55,7 @@ class WakeSettings(Settings):
         default=(), description='Other thresholds for some sites, as ["kitchen=0.95"].'
     )
     max_sites: int = Field(
-        default=16, ge=1, le=256, description="How many sites are listened to at most."
+        default=32, ge=1, le=256, description="How many sites are listened to at most."
     )
     forget_s: float = Field(
         default=120.0, gt=0, description="After how long without sound a site is forgotten."

@@ -31,7 +31,9 @@ def build(worker: Worker[WakeSettings]) -> Wiring:
 def wire(worker: Worker[WakeSettings], detector: WakeDetector) -> Wiring:
     """Build the worker around a given engine."""
     report = partial(_report, worker.bus)
-    service = WakeService(detector, house_of(worker.settings), report, worker.bus.counters)
+    service = WakeService(
+        detector, house_of(worker.settings), report, worker.health, worker.bus.counters
+    )
     worker.health.engine = detector.name
     frames = listen_raw(
         AUDIO_IN, service.on_frame, queue_limit=FRAMES_WAITING, overflow="drop_oldest"
