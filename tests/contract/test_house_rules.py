@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -226,6 +227,32 @@ def pickles(module: Module) -> Found:
             yield node, "store JSON, SQLite or numpy arrays (allow_pickle=False)"
 
 
+# Another is at work there.
+NAMED_LATER = ("antiphon_memory/engine",)
+
+
+def installed_by_name(module: Module) -> Found:
+    """No registry has Antiphon: what it lacks is installed from where it came from."""
+    place = str(module.path.with_suffix(""))
+    if place == "antiphon_runtime/extras" or place.startswith(NAMED_LATER):
+        return
+    for node, text in _texts(module.tree):
+        if "pip install 'antiphon" in text or 'pip install "antiphon' in text:
+            yield node, "name antiphon_runtime.install_command(extra)"
+
+
+def unknown_extras(module: Module) -> Found:
+    """Only extras that exist are told to be installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for call in _calls(module):
+        if _name(call.func).rpartition(".")[2] == "install_command":
+            for extra in call.args:
+                if isinstance(extra, ast.Constant) and (
+                    extra.value not in project["optional-dependencies"]
+                ):
+                    yield extra, f"pyproject.toml has no extra {extra.value!r}"
+
+
 SAID = {"text", "transcript", "answer", "reply", "question", "prompt", "delta", "query", "words"}
 
 
@@ -273,6 +300,8 @@ BREAKS: dict[Rule, str] = {
     broad_excepts: "try:\n    x()\nexcept (OSError, Exception):\n    y()\nexcept:\n    pass",
     engine_libraries: "def load():\n    from faster_whisper import WhisperModel\n    import openai",
     blocking_http: "import requests\nfrom urllib.request import urlopen",
+    installed_by_name: "x = \"pip install 'antiphon[stt]'\"\ny = f\"pip install 'antiphon[{x}]'\"",
+    unknown_extras: "install_command('sst')\nextras.install_command('everything')",
     pickles: "import pickle\nfrom joblib import load",
     logged_words: 'log.info("stt.final", text=text)\nself._log.warning("x", reply=reply)',
     long_modules: "\n" * (MAX_LINES + 1),

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 @pytest.mark.parametrize(
     ("error", "mends"),
     [
-        ('ModuleNotFoundError("No module named xllamacpp")', "pip install 'antiphon"),
+        ('ModuleNotFoundError("No module named xllamacpp")', r"pip install .*\[llm\]"),
         (
             'ImportError("libgomp.so.1: no such file")',
             "libgomp.so.1.*apt install",

@@ -12,7 +12,7 @@ from typing import Literal
 from antiphon_contracts import HEALTH, AntiphonError, ConfigError
 from antiphon_llm.settings import LlmSettings
 from antiphon_models import CATALOGUE, ModelStore
-from antiphon_runtime import RuntimeSettings, listen, load_settings
+from antiphon_runtime import RuntimeSettings, install_command, listen, load_settings
 from antiphon_runtime.broker import find_mosquitto
 from antiphon_runtime.broker.address import free_port
 from antiphon_tts.settings import TtsSettings
@@ -108,7 +108,7 @@ def extras() -> Iterator[Finding]:
             "extras",
             "wrong" if needed else "note",
             f"the extra {extra!r} is not installed{'' if needed else ', and not in use'}",
-            installation.install_command(extra) if needed else "",
+            install_command(extra) if needed else "",
         )
     if not missing:
         yield Finding("extras", "ok", "all engines of the light set are installed")
@@ -176,7 +176,7 @@ def _devices() -> Iterator[Finding]:
     try:
         import sounddevice  # noqa: PLC0415  (raises OSError without libportaudio2)
     except ImportError:
-        command = installation.install_command("audio")
+        command = install_command("audio")
         yield Finding("sound", "note", "no sounddevice: no microphone, no loudspeaker", command)
         return
     except OSError:
@@ -229,7 +229,7 @@ def secured() -> Iterator[Finding]:
     try:
         from antiphon.secure import checkup  # noqa: PLC0415  (its library is an extra)
     except ImportError:
-        command = installation.install_command("secure")
+        command = install_command("secure")
         yield Finding("secure", "wrong", "the library cryptography is not installed", command)
         return
     yield from checkup.examine(folder)

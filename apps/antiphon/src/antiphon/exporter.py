@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 
 from antiphon_contracts import ConfigError
-from antiphon_runtime import RuntimeSettings
+from antiphon_runtime import RuntimeSettings, install_command
 from rich.console import Console
 
-from antiphon.installation import install_command
 from antiphon.output import print_line
 from antiphon.settings import broker_variables, log_folder
 from antiphon.supervisor import Child, Part, Supervisor

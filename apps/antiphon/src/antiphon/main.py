@@ -245,7 +245,9 @@ def metrics(
     try:
         from antiphon.metrics import export as run
     except ImportError:
-        complain("metrics need prometheus-client: pip install 'antiphon[metrics]'", EXIT_CONFIG)
+        from antiphon_runtime.extras import install_command
+
+        complain(f"metrics need prometheus-client: {install_command('metrics')}", EXIT_CONFIG)
     _run(run(host, port, broker))
 
 

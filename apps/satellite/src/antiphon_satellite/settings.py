@@ -40,8 +40,8 @@ class SatelliteSettings(Settings):
     echo: Literal["none", "external", "webrtc"] = Field(
         default="none",
         description="What takes the speaker's sound out of the microphone's: nothing, the sound "
-        "system (see docs/audio.md), or WebRTC's canceller (pip install 'antiphon[aec]'). Where "
-        "it is taken out, people may speak while the assistant speaks.",
+        "system (see docs/audio.md), or WebRTC's canceller (the extra aec). Where it is taken "
+        "out, people may speak while the assistant speaks.",
     )
     earcon: bool = Field(
         default=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,6 @@ _STATE_SHAPE = (1, 1, 128)
 # 16 s a run: no faster beyond, and the graph's intermediate arrays stay small.
 _BATCH_WINDOWS = 512
 _ASSET = "silero_vad_v6.onnx"
-_FIX = "install the speech-to-text extra: pip install 'antiphon[stt]'."
 
 if TYPE_CHECKING:
 
@@ -191,9 +191,13 @@ def _asset_path() -> Path:
         path = Path(folder) / "assets" / _ASSET
         if path.is_file():
             return path
-    raise EngineError(
-        f"The voice-activity weights ({_ASSET} of faster-whisper) are missing; {_FIX}"
-    )
+    raise _missing(f"The voice-activity weights ({_ASSET} of faster-whisper) are missing")
+
+
+def _missing(what: str) -> EngineError:
+    from antiphon_runtime.extras import install_command  # noqa: PLC0415  (only for the sentence)
+
+    return EngineError(f"{what}: {install_command('stt')}")
 
 
 def _open_session(path: Path) -> _Session:
@@ -206,7 +210,7 @@ def _open_session(path: Path) -> _Session:
             NoSuchFile,
         )
     except ImportError as error:
-        raise EngineError(f"Voice detection needs onnxruntime; {_FIX}") from error
+        raise _missing("Voice detection needs onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -217,7 +221,7 @@ def _open_session(path: Path) -> _Session:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
         raise EngineError(
-            f"The voice-activity weights {_ASSET} do not load; reinstall faster-whisper: "
-            "pip install --force-reinstall --no-deps faster-whisper."
+            f"The voice-activity weights {_ASSET} do not load: reinstall faster-whisper, with "
+            f"{sys.executable} -m pip install --force-reinstall --no-deps faster-whisper"
         ) from error
     return cast("_Session", session)

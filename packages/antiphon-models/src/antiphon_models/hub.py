@@ -107,7 +107,9 @@ def _fetch(
         import huggingface_hub  # noqa: PLC0415  (an optional extra)
         from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415  (as above)
     except ImportError as error:
-        raise ConfigError("Hub models need an extra: pip install 'antiphon[hub]'.") from error
+        from antiphon_runtime.extras import install_command  # noqa: PLC0415  (for the sentence)
+
+        raise ConfigError(f"Hub models need an extra: {install_command('hub')}") from error
     # Progress is measured by the folder's size; bars of theirs would disturb ours.
     disable_progress_bars()
     loot = staging / "loot"

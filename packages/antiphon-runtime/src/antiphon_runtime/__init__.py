@@ -5,6 +5,7 @@ from __future__ import annotations
 from antiphon_runtime.breaker import Breaker, BreakerRules, BreakerState
 from antiphon_runtime.bus import Bus
 from antiphon_runtime.engines import engine_names, load_engine
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.handlers import Handler, RawMessage, listen, listen_raw, serve
 from antiphon_runtime.health import HealthReporter
 from antiphon_runtime.logs import configure_logs
@@ -45,6 +46,7 @@ __all__ = [
     "broker_options",
     "configure_logs",
     "engine_names",
+    "install_command",
     "listen",
     "listen_raw",
     "load_engine",

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antiphon_contracts import ConfigError
-from antiphon_runtime import RuntimeSettings, load_settings
+from antiphon_runtime import RuntimeSettings, install_command, load_settings
 from antiphon_runtime.broker import SecuredFiles, secured_configuration
 from antiphon_runtime.broker.mosquitto import password_line
 from antiphon_runtime.broker.private_file import write_private
 from antiphon_runtime.broker.secured import SECURE_PORT
 
-from antiphon.installation import install_command
 from antiphon.secure.acl import acl_text
 from antiphon.secure.containers import ContainerFiles
 from antiphon.secure.household import Household, User, decode_household, encode_household

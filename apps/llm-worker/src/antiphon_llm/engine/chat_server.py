@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import shown
 
 from antiphon_llm.engine.failures import translated
@@ -62,7 +63,7 @@ def _client(options: ChatServerOptions) -> AsyncOpenAI:
     try:
         import openai
     except ImportError as error:
-        msg = "Language models need the openai client: pip install 'antiphon[llm]'"
+        msg = f"Language models need the openai client: {install_command('llm')}"
         raise ConfigError(msg) from error
     _require_url(options.base_url)
     return openai.AsyncOpenAI(

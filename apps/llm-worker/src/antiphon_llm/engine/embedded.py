@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from antiphon_contracts import ConfigError
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.offload import ModelThread
 
 
@@ -65,7 +66,7 @@ def _start(options: EmbeddedOptions, key: str, owner: list[_Server]) -> str:
     try:
         import xllamacpp
     except ModuleNotFoundError as error:
-        msg = "The embedded language model needs llama.cpp: pip install 'antiphon[llm]'"
+        msg = f"The embedded language model needs llama.cpp: {install_command('llm')}"
         raise ConfigError(msg) from error
     except ImportError as error:
         # A system library is missing; the error names it.

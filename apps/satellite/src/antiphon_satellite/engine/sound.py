@@ -16,6 +16,7 @@ from typing import Literal, Protocol, TypeVar, cast
 
 import numpy as np
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from numpy.typing import NDArray
 
 from antiphon_satellite.service import Sink, Source
@@ -70,7 +71,7 @@ def _load() -> _Module:
     try:
         import sounddevice
     except ImportError as error:
-        msg = "Sound devices need sounddevice: pip install 'antiphon[audio]'"
+        msg = f"Sound devices need sounddevice: {install_command('audio')}"
         raise ConfigError(msg) from error
     except OSError as error:
         msg = "Sound devices need the PortAudio library: sudo apt install libportaudio2"

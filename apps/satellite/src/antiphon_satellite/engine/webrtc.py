@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 import numpy as np
 from antiphon_contracts import ConfigError
+from antiphon_runtime.extras import install_command
 
 from antiphon_satellite.service import Samples
 
@@ -31,7 +32,7 @@ class WebRtcEchoCanceller:
         try:
             from pywebrtc_audio import EchoCanceller
         except ImportError as error:
-            msg = "Echo cancellation needs pywebrtc-audio: pip install 'antiphon[aec]'"
+            msg = f"Echo cancellation needs pywebrtc-audio: {install_command('aec')}"
             raise ConfigError(msg) from error
         self._aec3 = cast("_Aec3", EchoCanceller(sample_rate=RATE_HZ))
 

@@ -12,6 +12,7 @@ import numpy as np
 from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
+from antiphon_runtime.extras import install_command
 from numpy.typing import NDArray
 
 from antiphon_stt.turn_detector import AdaptiveSilence, Patience, is_closed, is_open
@@ -77,7 +78,7 @@ class SmartTurn:
             import onnxruntime
             from faster_whisper.feature_extractor import FeatureExtractor
         except ImportError as error:
-            msg = "Smart Turn needs the speech-to-text extra: pip install 'antiphon[stt]'"
+            msg = f"Smart Turn needs the speech-to-text extra: {install_command('stt')}"
             raise ConfigError(msg) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

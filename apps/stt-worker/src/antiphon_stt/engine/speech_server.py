@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from antiphon_audio import Pcm, wav
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import shown
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -105,7 +106,7 @@ class SpeechServer:
         try:
             from openai import AsyncOpenAI
         except ImportError as error:
-            msg = "the openai package is not installed: pip install 'antiphon[stt]'"
+            msg = f"the openai package is not installed: {install_command('stt')}"
             raise ConfigError(msg) from error
         # The client refuses an empty key, servers without keys ignore any.
         self._client = AsyncOpenAI(

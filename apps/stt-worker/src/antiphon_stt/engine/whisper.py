@@ -11,7 +11,7 @@ import numpy as np
 from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
-from antiphon_runtime import CancelFlag
+from antiphon_runtime import CancelFlag, install_command
 from numpy.typing import NDArray
 
 from antiphon_stt.transcriber import Hints
@@ -162,7 +162,7 @@ class FasterWhisper:
         try:
             from faster_whisper import WhisperModel
         except ImportError as error:
-            msg = "faster-whisper is not installed: pip install 'antiphon[stt]'"
+            msg = f"faster-whisper is not installed: {install_command('stt')}"
             raise ConfigError(msg) from error
         self._check_tokenizer(folder)
         try:

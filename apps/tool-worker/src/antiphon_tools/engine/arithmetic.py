@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from antiphon_contracts import ConfigError
+from antiphon_runtime.extras import install_command
 
 from antiphon_tools.tool import ToolError
 
@@ -50,7 +51,7 @@ def evaluate(expression: str) -> Number:
     try:
         from simpleeval import InvalidExpression, SimpleEval
     except ImportError as error:
-        msg = "simpleeval is not installed; install it with: pip install 'antiphon[tools]'"
+        msg = f"simpleeval is not installed: {install_command('tools')}"
         raise ConfigError(msg) from error
     evaluator = SimpleEval(operators=_OPERATORS, functions=_FUNCTIONS, names=_NAMES)
     evaluator.nodes = {kind: evaluator.nodes[kind] for kind in _NODES}

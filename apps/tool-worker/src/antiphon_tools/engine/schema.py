@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from antiphon_contracts import ConfigError
+from antiphon_runtime.extras import install_command
 
 from antiphon_tools.registry import Check
 
@@ -39,7 +40,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Check:
         from referencing import Registry
         from referencing.exceptions import Unresolvable
     except ImportError as error:
-        msg = "jsonschema is not installed; install it with: pip install 'antiphon[tools]'"
+        msg = f"jsonschema is not installed: {install_command('tools')}"
         raise ConfigError(msg) from error
     if schema.get("type") != "object":
         msg = 'its parameters must be a JSON Schema of "type": "object"'

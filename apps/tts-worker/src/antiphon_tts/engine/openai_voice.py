@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import shown
 
 from antiphon_tts.engine.samples import Samples
@@ -18,7 +19,6 @@ from antiphon_tts.settings import TtsSettings
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-_INSTALL = "install it with: pip install 'antiphon[tts]'"
 _READ_BYTES = 9_600  # 0.2 s at 24 kHz
 _SLOWEST, _FASTEST = 0.25, 4.0  # what the interface allows
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
@@ -49,7 +49,7 @@ class OpenAiSpeech:
         try:
             from openai import AsyncOpenAI
         except ImportError as error:
-            msg = f"the openai client is not installed; {_INSTALL}"
+            msg = f"the openai client is not installed: {install_command('tts')}"
             raise ConfigError(msg) from error
         self._client = AsyncOpenAI(
             base_url=self._settings.openai_base_url,

@@ -17,12 +17,12 @@ import structlog
 from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
+from antiphon_runtime.extras import install_command
 
 from antiphon_tts.settings import TtsSettings
 
 log = structlog.get_logger(__name__)
 
-_INSTALL = "install it with: pip install 'antiphon[tts]'"
 _WARM_UP = "Yes, I am here."
 _RATE_HZ = 22_050
 _MAX_VOICES = 3
@@ -162,7 +162,7 @@ class Piper:
             )
             from piper import PiperConfig, PiperVoice
         except ImportError as error:
-            msg = f"piper-tts is not installed; {_INSTALL}"
+            msg = f"piper-tts is not installed: {install_command('tts')}"
             raise ConfigError(msg) from error
         weights = self._weights(voice)
         options = onnxruntime.SessionOptions()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from numpy.typing import NDArray
 
 from antiphon_wake.detector import Lag, Phrase, PhraseStream, Score
@@ -59,7 +60,7 @@ class MicroDetector:
         try:
             import pymicro_wakeword
         except ImportError as error:
-            msg = "Wake words need pymicro-wakeword: pip install 'antiphon[wake]'"
+            msg = f"Wake words need pymicro-wakeword: {install_command('wake')}"
             raise ConfigError(msg) from error
         package = Path(pymicro_wakeword.__file__).parent
         builtin = [package / "models" / f"{model.value}.json" for model in pymicro_wakeword.Model]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from numpy.typing import NDArray
 
 from antiphon_wake.detector import Lag, Phrase, PhraseStream, Score
@@ -53,7 +54,7 @@ class OpenDetector:
         try:
             import pyopen_wakeword
         except ImportError as error:
-            msg = "This engine needs pyopen-wakeword: pip install 'antiphon[wake]'"
+            msg = f"This engine needs pyopen-wakeword: {install_command('wake')}"
             raise ConfigError(msg) from error
         package = Path(pyopen_wakeword.__file__).parent
         builtin = [package / "models" / f"{model.value}.tflite" for model in pyopen_wakeword.Model]
