@@ -6,13 +6,14 @@ import shutil
 import sys
 from collections import namedtuple
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from antiphon import chat_server, doctor, installation
 from antiphon.doctor import Finding
 from antiphon.house import HouseWatch
-from antiphon_contracts import Health, Message
+from antiphon_contracts import Health, Message, SiteStatus
 from antiphon_llm.settings import LlmSettings
 from antiphon_models import ModelStore
 from antiphon_models.testing import TINY, FakeRegistry
@@ -173,6 +174,86 @@ def test_sentence_transformers_count_only_where_they_are_named(
     finding = only(doctor.extras())
     assert finding.verdict == "wrong"
     assert "[st]" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("extra", "library", "variable", "value"),
+    [
+        ("aec", "pywebrtc_audio", "ANTIPHON_SATELLITE_ECHO", "webrtc"),
+        ("hub", "huggingface_hub", "ANTIPHON_STT_MODEL", "someone/whisper-small"),
+    ],
+)
+def test_an_extra_is_needed_where_the_settings_name_what_it_brings(
+    monkeypatch: pytest.MonkeyPatch, extra: str, library: str, variable: str, value: str
+) -> None:
+    without(monkeypatch, library)
+    assert {finding.verdict for finding in doctor.extras()} <= {"ok", "note"}
+    monkeypatch.setenv(variable, value)
+    finding = only(doctor.extras())
+    assert finding.verdict == "wrong"
+    assert f"[{extra}]" in finding.remedy
+
+
+def test_a_secured_house_needs_what_makes_certificates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without(monkeypatch, "cryptography")
+    assert only(doctor.extras()).verdict == "note"
+    monkeypatch.setenv("ANTIPHON_DATA_DIR", str(tmp_path))
+    (tmp_path / "secure").mkdir()
+    finding = only(doctor.extras())
+    assert (finding.verdict, "[secure]" in finding.remedy) == ("wrong", True)
+
+
+def test_metrics_are_a_command_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "prometheus_client")
+    finding = only(doctor.extras())
+    assert (finding.verdict, finding.remedy) == ("note", "")
+
+
+def test_every_extra_is_known() -> None:
+    declared = set(metadata.metadata("antiphon").get_all("Provides-Extra") or ())
+    assert declared - set(installation.EXTRAS) == {"audio", "all", "dev"}
+
+
+# Microphones
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ANTIPHON_SATELLITE_STREAM", "true", ""),
+        ("ANTIPHON_SATELLITE_STREAM", "false", "stream = false"),
+        ("ANTIPHON_SATELLITE_MICROPHONE", "null", 'microphone = "null"'),
+    ],
+)
+def test_a_microphone_for_push_to_talk_alone_is_noted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    found = list(doctor.listening())
+    assert [finding.verdict for finding in found] == (["note"] if said else [])
+    assert all(said in finding.detail for finding in found)
+
+
+async def test_microphones_that_stream_are_told_from_those_that_do_not() -> None:
+    microphones = doctor.Microphones()
+    for site, status in (
+        ("den", SiteStatus(streaming=True)),
+        ("hall", SiteStatus(streaming=False)),
+        ("loft", SiteStatus(streaming=False, muted=True)),
+        ("shed", SiteStatus(streaming=True)),
+    ):
+        message = Message(status, type="site.status/1", site_id=site, source=f"satellite-{site}")
+        await microphones.on_status(message)
+    watch = HouseWatch()
+    gone = Health(worker="satellite-shed", kind="satellite", state="gone")
+    await watch.on_health(Message(gone, type="health/1"))
+    den, hall, loft = microphones.findings(watch)
+    assert (den.verdict, hall.verdict, loft.verdict) == ("ok", "note", "note")
+    assert "'den' streams" in den.detail
+    assert "'hall' does not stream" in hall.detail
+    assert loft.remedy == "antiphon unmute"
 
 
 # Settings

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +12,11 @@ from pathlib import Path
 import pytest
 from antiphon import doctor
 from antiphon.doctor import Finding
-from antiphon.secure import checkup
+from antiphon.secure import checkup, commands
 from antiphon.secure.folder import SecureFolder
 from antiphon.secure.household import Household
 from antiphon_contracts import Role
+from rich.console import Console
 
 pytestmark = pytest.mark.unit
 
@@ -106,11 +109,35 @@ def test_a_house_that_is_not_for_this_machine_names_the_hosts_to_add(
 def test_secrets_that_others_may_read_are_closed_by_the_command(
     folder: SecureFolder, name: str
 ) -> None:
+    console = Console(file=io.StringIO())
+    commands.init([], console)
+    commands.compose(console)
     path = folder.path / name
     path.chmod(path.stat().st_mode | 0o040)
     [found] = faults(folder)
     assert f"may open {path}" in found.detail
-    assert verdicts([found]) == [("wrong", f"chmod -R go= {folder.path}")]
+    assert found.verdict == "wrong"
+    subprocess.run(["sh", "-c", found.remedy], check=True)
+    assert faults(folder) == []
+    assert not path.stat().st_mode & 0o077
+    mounted = folder.path / "containers/broker"
+    assert mounted.stat().st_mode & 0o777 == 0o755
+    assert (mounted / "server.key").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_containers_may_not_read_is_opened_by_the_command(folder: SecureFolder) -> None:
+    console = Console(file=io.StringIO())
+    commands.init([], console)
+    commands.compose(console)
+    assert faults(folder) == []
+    for closed in ("containers/broker/server.key", "containers/workers"):
+        path = folder.path / closed
+        path.chmod(0o700)
+        [found] = faults(folder)
+        assert verdicts([found]) == [("wrong", "antiphon secure compose")]
+        assert closed in found.detail
+        commands.compose(console)
+        assert faults(folder) == []
 
 
 @pytest.mark.parametrize("name", ["server.key", "server.crt"])

@@ -9,12 +9,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from antiphon_contracts import HEALTH, AntiphonError, ConfigError
+from antiphon_contracts import (
+    HEALTH,
+    SITE_STATUS,
+    AntiphonError,
+    ConfigError,
+    Message,
+    SiteStatus,
+)
 from antiphon_llm.settings import LlmSettings
 from antiphon_models import CATALOGUE, ModelStore
 from antiphon_runtime import RuntimeSettings, install_command, listen, load_settings
 from antiphon_runtime.broker import find_mosquitto
 from antiphon_runtime.broker.address import free_port
+from antiphon_satellite.settings import SatelliteSettings
 from antiphon_tts.settings import TtsSettings
 from rich.console import Console
 
@@ -65,6 +73,7 @@ async def examine(broker: str | None) -> list[Finding]:
         programmes,
         _ports,
         _devices,
+        listening,
         lambda: disk(runtime),
         secured,
     ]
@@ -111,7 +120,7 @@ def extras() -> Iterator[Finding]:
             install_command(extra) if needed else "",
         )
     if not missing:
-        yield Finding("extras", "ok", "all engines of the light set are installed")
+        yield Finding("extras", "ok", "all that the settings use is installed")
 
 
 def models(store: ModelStore, names: list[str]) -> Iterator[Finding]:
@@ -200,6 +209,15 @@ def _devices() -> Iterator[Finding]:
             yield Finding("sound", "note", f"no {kind} is plugged in; recordings and files work")
 
 
+def listening() -> Iterator[Finding]:
+    """Say whether this machine's satellite is to hear the wake word."""
+    chosen = load_settings(SatelliteSettings)
+    if chosen.stream is False or (chosen.stream is None and chosen.microphone == "null"):
+        reason = "stream = false" if chosen.stream is False else 'microphone = "null"'
+        detail = f"no wake word is heard here: {reason} in [satellite]; push to talk alone is left"
+        yield Finding("sound", "note", detail)
+
+
 def disk(runtime: RuntimeSettings) -> Iterator[Finding]:
     """Look whether the folders can be written, and how much is free there."""
     for name, folder in (("data_dir", runtime.data_dir), ("models_dir", runtime.models_dir)):
@@ -229,9 +247,7 @@ def secured() -> Iterator[Finding]:
     try:
         from antiphon.secure import checkup  # noqa: PLC0415  (its library is an extra)
     except ImportError:
-        command = install_command("secure")
-        yield Finding("secure", "wrong", "the library cryptography is not installed", command)
-        return
+        return  # `extras` says so
     yield from checkup.examine(folder)
 
 
@@ -243,11 +259,11 @@ async def language_model(settings: LlmSettings) -> Finding:
 
 async def stack(broker: str | None) -> list[Finding]:
     """Look whether a stack runs, and how its workers are; takes up to 6 s."""
-    watch = HouseWatch()
+    watch, sites = HouseWatch(), Microphones()
     try:
         settings = find_broker(broker)
         bus = client_bus(settings)
-        bus.install([listen(HEALTH, watch.on_health)])
+        bus.install([listen(HEALTH, watch.on_health), listen(SITE_STATUS, sites.on_status)])
         async with open_bus(bus, 4.0):
             await asyncio.sleep(HEALTH_S)
     except ConfigError as error:
@@ -255,7 +271,33 @@ async def stack(broker: str | None) -> list[Finding]:
     except AntiphonError as error:
         return [Finding("stack", "wrong", str(error), "antiphon up")]
     answers = f"the broker at {settings.host}:{settings.port} answers"
-    return [Finding("stack", "ok", answers), *workers(watch)]
+    return [Finding("stack", "ok", answers), *workers(watch), *sites.findings(watch)]
+
+
+class Microphones:
+    """What the satellites say about their microphones."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, Message[SiteStatus]] = {}
+
+    async def on_status(self, message: Message[SiteStatus]) -> None:
+        """Take in what one says."""
+        self._said[message.site_id] = message
+
+    def findings(self, watch: HouseWatch) -> Iterator[Finding]:
+        """Say at which sites a wake word can be heard; satellites that are gone say nothing."""
+        for site, message in sorted(self._said.items()):
+            health = watch.health.get(message.source)
+            if health is not None and health.state == "gone":
+                continue
+            where = f"the microphone of the site {site!r}"
+            if message.data.muted:
+                yield Finding("microphone", "note", f"{where} is muted", "antiphon unmute")
+            elif message.data.streaming:
+                yield Finding("microphone", "ok", f"{where} streams: the wake word is heard")
+            else:
+                detail = f"{where} does not stream: no wake word is heard, push to talk is left"
+                yield Finding("microphone", "note", detail)
 
 
 def workers(watch: HouseWatch) -> Iterator[Finding]:

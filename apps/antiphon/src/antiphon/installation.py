@@ -12,13 +12,16 @@ from importlib.util import find_spec
 from antiphon_contracts import ConfigError
 from antiphon_llm.settings import LlmSettings
 from antiphon_memory.settings import MemorySettings
+from antiphon_models.hub import parse_hub_name
 from antiphon_runtime import load_settings
 from antiphon_runtime.settings import config_path
+from antiphon_satellite.settings import SatelliteSettings
 from antiphon_stt.settings import SttSettings
 from antiphon_tts.settings import TtsSettings
 from antiphon_wake.settings import WakeSettings
 
 from antiphon.examples import settings_classes
+from antiphon.secure.folder import secure_folder
 from antiphon.settings import search_path
 
 EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -35,14 +38,21 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "pyopen-wakeword": ("pyopen_wakeword",),
     },
     "tools": {"tools": ("jsonschema", "simpleeval")},
+    "aec": {"webrtc": ("pywebrtc_audio",)},
+    "hub": {"org/repo": ("huggingface_hub",)},
+    "metrics": {"metrics": ("prometheus_client",)},
+    "secure": {"secure": ("cryptography",)},
 }
 """What each extra brings, by the choice in the settings that needs it."""
+
+HEAVY = ("st", "aec")
+"""Extras that `all` leaves out: they count only if the settings name them."""
 
 
 def missing_extras() -> dict[str, bool]:
     """Return the extras that lack a module, and whether the settings in force need that one.
 
-    `st` counts only if the settings name it. Sound devices have a finding of their own.
+    Sound devices have a finding of their own.
 
     Raises:
         ConfigError: the settings are wrong.
@@ -54,24 +64,28 @@ def missing_extras() -> dict[str, bool]:
             if any(find_spec(module) is None for module in modules):
                 needed = choice in chosen[extra]
                 missing[extra] = missing.get(extra, False) or needed
-    if not missing.get("st"):
-        missing.pop("st", None)
-    return missing
+    return {extra: needed for extra, needed in missing.items() if needed or extra not in HEAVY}
 
 
 def _choices() -> dict[str, set[str]]:
     llm = load_settings(LlmSettings)
     memory = load_settings(MemorySettings)
+    stt = load_settings(SttSettings)
+    models = (stt.model, memory.model, llm.embedded_model)
     served = llm.provider in {"openai", "ollama"} or bool(llm.base_url)
     embedder = "onnx" if memory.engine == "auto" else memory.engine
     return {
-        "stt": {load_settings(SttSettings).engine},
+        "stt": {stt.engine},
         "tts": {load_settings(TtsSettings).engine},
         "llm": {"server" if served and llm.provider != "embedded" else "embedded"},
         "memory": {memory.store, embedder},
         "st": {embedder},
         "wake": {load_settings(WakeSettings).engine},
         "tools": {"tools"},
+        "aec": {load_settings(SatelliteSettings).echo},
+        "hub": {"org/repo" for name in models if parse_hub_name(name)},
+        "metrics": set(),  # a command's own
+        "secure": {"secure"} if secure_folder().path.is_dir() else set(),
     }
 
 

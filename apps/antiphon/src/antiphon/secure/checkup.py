@@ -15,6 +15,7 @@ from antiphon_runtime.broker import SecuredFiles
 
 from antiphon.doctor import Finding
 from antiphon.secure.certificates import Identity, expiry, is_whole, lasts, vouches
+from antiphon.secure.containers import ContainerFiles
 from antiphon.secure.folder import SecureFolder
 from antiphon.secure.household import LOCAL_HOSTS, Household
 
@@ -37,6 +38,7 @@ def examine(folder: SecureFolder, now: datetime | None = None) -> Iterator[Findi
             yield Finding(WHAT, "wrong", f"{folder.path} holds no household", INIT)
             return
         yield from _open_files(folder.path)
+        yield from _closed_files(folder)
         yield from _certificates(folder.files, household, now or datetime.now(UTC))
         yield from _own_names(household)
     except (ConfigError, OSError) as error:
@@ -66,8 +68,22 @@ def _open_files(directory: Path) -> Iterator[Finding]:
             WHAT,
             "wrong",
             f"other users of this machine may open {opened[0]}{more}, where secrets are",
-            f"chmod -R go= {shlex.quote(str(directory))}",
+            # Containers run as users of their own: what they read stays readable.
+            f"cd {shlex.quote(str(directory))} && "
+            "find . ! -path './containers/*' -exec chmod go= {} +",
         )
+
+
+def _closed_files(folder: SecureFolder) -> Iterator[Finding]:
+    """Look for files of the containers that they may not read."""
+    if not folder.has_containers:
+        return
+    files = ContainerFiles(folder.files)
+    mounted = [path for root in (files.broker, files.workers) for path in (root, *root.glob("*"))]
+    closed = [str(path) for path in mounted if not path.lstat().st_mode & stat.S_IROTH]
+    if closed:
+        detail = f"the containers may not read {closed[0]}"
+        yield Finding(WHAT, "wrong", detail, "antiphon secure compose")
 
 
 def _certificates(files: SecuredFiles, household: Household, now: datetime) -> Iterator[Finding]:
