@@ -28,7 +28,6 @@ from antiphon_contracts import (
     WAKE_EVENT,
     ContractError,
     DialogueState,
-    LlmRequest,
     Message,
     PlainAnswer,
     Topic,
@@ -39,21 +38,12 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 CONNECT_TIMEOUT_S = 15.0
-# Without its reply: whoever listens to the topic itself would be taken for one who answers.
-REQUESTS_SEEN = Topic[LlmRequest](
-    LLM_REQUEST.pattern,
-    LLM_REQUEST.qos,
-    LLM_REQUEST.flow,
-    LLM_REQUEST.summary,
-    model=LLM_REQUEST.model,
-    type=LLM_REQUEST.type,
-)
 TOPICS: tuple[Topic[Any], ...] = (
     WAKE_EVENT,
     STT_CONTROL,
     STT_PARTIAL,
     STT_FINAL,
-    REQUESTS_SEEN,
+    LLM_REQUEST,
     LLM_STREAM,
     LLM_CANCEL,
     TTS_SAY,

@@ -539,6 +539,18 @@ async def test_a_request_that_breaks_the_contract_is_told_so(
     assert bus.counters["malformed"] == 1
 
 
+async def test_whoever_listens_to_requests_answers_and_refuses_nothing(house: House) -> None:
+    overheard = await house.hear(MEMORY_QUERY)
+    await house.serve(serve(MEMORY_QUERY, on_query), source="memory-1")
+    inject(house, QUERY_PATH, query_envelope(data={"top_k": "many"}))
+    assert await ask(house) == MemoryResults(results=())
+    await settle()
+    assert [message.data for message in overheard] == [QUERY]
+    reply_path = f"antiphon/{MEMORY_RESULTS.pattern}"
+    answers = [orjson.loads(sent) for path, sent in house.broker.published if path == reply_path]
+    assert [answer["source"] for answer in answers] == ["memory-1"] * 2
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Generic, Self, TypeVar
 
@@ -145,3 +145,8 @@ class RequestTopic(Topic[P], Generic[P, R]):
     def receiver(self) -> str:
         """Kind of the worker that answers, e.g. `memory`."""
         return self.flow.receivers.words
+
+    @cached_property
+    def overheard(self) -> Topic[P]:
+        """The same topic, for whoever answers nothing."""
+        return Topic(**{each.name: getattr(self, each.name) for each in fields(Topic)})

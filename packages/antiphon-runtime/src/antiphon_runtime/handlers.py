@@ -118,7 +118,12 @@ def listen(
     queue_limit: int = 256,
     take_over: TakeOver | None = None,
 ) -> Handler:
-    """Take events; a doubled one is dropped."""
+    """Take events; a doubled one is dropped.
+
+    Requests may be listened to as well: whoever does answers and refuses nothing.
+    """
+    if isinstance(topic, RequestTopic):
+        topic = topic.overheard
     return Handler(topic, call, concurrency, queue_limit, take_over=take_over)
 
 
