@@ -331,6 +331,24 @@ async def test_a_request_to_a_worker_that_nobody_heard_of_fails_at_once(house: H
         await asking()
 
 
+async def test_right_after_a_connect_it_soon_shows_that_nobody_is_there(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiphon_runtime.replies.RESEND_AFTER_S", 0.02)
+    sent = await house.hear_raw(RawTopic(MEMORY_QUERY.pattern, 1, MEMORY_QUERY.flow, ""))
+    now = 0.0
+    bus = Bus(house.broker.transport(), source="cli", presence=Presence(lambda: now))
+    bus.install(requests=[MEMORY_QUERY])
+    async with bus.open(), asyncio.timeout(WAIT_S):
+        task = asyncio.ensure_future(bus.request(MEMORY_QUERY, QUERY, timeout_s=120))
+        await sent.until(2)  # one may still come: it is sent again
+        assert not task.done()
+        now = 2.6
+        with pytest.raises(WorkerGone, match="memory worker is offline"):
+            await task
+    assert bus.pending_requests == 0
+
+
 async def test_a_reply_that_does_not_fit_fails_the_request(house: House) -> None:
     task = asyncio.ensure_future(
         house.bus.request(MEMORY_QUERY, QUERY, timeout_s=WAIT_S, message_id="m1")

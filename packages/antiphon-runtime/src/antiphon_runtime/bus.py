@@ -25,7 +25,6 @@ from antiphon_contracts import (
     RawTopic,
     RequestTopic,
     Topic,
-    WorkerGone,
     encode,
     new_id,
     parse,
@@ -34,7 +33,7 @@ from antiphon_contracts import (
 
 from antiphon_runtime.handlers import Handler, Lane
 from antiphon_runtime.presence import Presence
-from antiphon_runtime.replies import Pending, PendingReplies, ReplyStore
+from antiphon_runtime.replies import Pending, PendingReplies, ReplyStore, offline
 from antiphon_runtime.resending import Resend
 from antiphon_runtime.tasks import running
 from antiphon_runtime.transport import Delivery, PublishOptions, Transport, shared_filter
@@ -74,7 +73,7 @@ class Bus:
         self._lanes: dict[str, Lane] = {}
         self._wildcard_lanes: list[Lane] = []
         self._replies: dict[str, RequestTopic[Any, Any]] = {}
-        self._pending = PendingReplies(self.counters)
+        self._pending = PendingReplies(self.counters, self.presence.is_absent)
         self._store = ReplyStore()
         self._filters: dict[str, int] = {}
         self._subscribed: dict[str, int] = {}
@@ -257,7 +256,8 @@ class Bus:
 
         Raises:
             RequestTimeout: no reply within `timeout_s`.
-            WorkerGone: the worker asked is known to be gone, or no such worker was ever heard of.
+            WorkerGone: the worker asked is known to be gone; or none was ever heard of, which takes
+                some 3 s to know after a connect.
             Busy: its queue is full.
             RemoteError: it answered with an error.
             BusError: the broker denied the request.
@@ -268,8 +268,7 @@ class Bus:
             raise ContractError(msg)
         kind = topic.receiver
         if self.presence.is_gone(kind) or self.presence.is_absent(kind):
-            msg = f"the {kind} worker is offline"
-            raise WorkerGone(msg)
+            raise offline(kind)
         message = Message(
             data=data,
             type=topic.type,

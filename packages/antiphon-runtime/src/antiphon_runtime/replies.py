@@ -18,6 +18,7 @@ from antiphon_contracts import (
     RemoteError,
     RequestTimeout,
     RequestTopic,
+    WorkerGone,
 )
 
 R = TypeVar("R", bound=Payload)
@@ -29,6 +30,11 @@ RESEND_AT_MOST_EVERY_S = 2.0
 # out twice: these are several times what a worker can answer in that time.
 STORED_REPLIES = 8192
 STORED_REPLY_BYTES = 8 * 1024 * 1024
+
+
+def offline(kind: str) -> WorkerGone:
+    """Return what is said when no worker of a kind is there."""
+    return WorkerGone(f"the {kind} worker is offline")
 
 
 class Pending(Generic[R]):
@@ -58,11 +64,17 @@ class Pending(Generic[R]):
 
 
 class PendingReplies:
-    """All awaited replies, by correlation id; an entry leaves with its waiter."""
+    """All awaited replies, by correlation id; an entry leaves with its waiter.
 
-    def __init__(self, counters: Counter[str]) -> None:
+    Args:
+        counters: counts resent requests and replies that nobody awaits.
+        is_absent: whether no worker of a kind is there to answer.
+    """
+
+    def __init__(self, counters: Counter[str], is_absent: Callable[[str], bool]) -> None:
         self._entries: dict[str, Pending[Any]] = {}
         self._counters = counters
+        self._is_absent = is_absent
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,9 +110,10 @@ class PendingReplies:
 
         Raises:
             RequestTimeout: not within `timeout_s`.
+            WorkerGone: by the time to send again it is clear that nobody is there.
         """
         pending.send = send
-        timer = _ResendTimer(pending, timeout_s, self._counters)
+        timer = _ResendTimer(pending, timeout_s, self._counters, self._is_absent)
         try:
             return await pending.future
         finally:
@@ -126,10 +139,17 @@ class PendingReplies:
 class _ResendTimer:
     """Sends at once, and again ever less often until cancelled or out of time."""
 
-    def __init__(self, pending: Pending[Any], timeout_s: float, counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        pending: Pending[Any],
+        timeout_s: float,
+        counters: Counter[str],
+        is_absent: Callable[[str], bool],
+    ) -> None:
         self._pending = pending
         self._timeout_s = timeout_s
         self._counters = counters
+        self._is_absent = is_absent
         self._interval_s = RESEND_AFTER_S
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + timeout_s
@@ -148,6 +168,9 @@ class _ResendTimer:
         return self._loop.call_at(self._deadline, self._give_up)
 
     def _again(self) -> None:
+        if self._is_absent(kind := self._pending.topic.receiver):
+            self._pending.fail(offline(kind))
+            return
         self._counters["requests_resent"] += 1
         self._pending.send()
         self._interval_s = min(self._interval_s * 2, RESEND_AT_MOST_EVERY_S)
