@@ -33,7 +33,7 @@ POINTS = [(group, name) for group, points in GROUPS.items() for name in points]
 HEAVY = {
     "faster_whisper", "ctranslate2", "onnxruntime", "piper", "sentence_transformers", "torch",
     "openai", "xllamacpp", "sounddevice", "tokenizers", "huggingface_hub",
-    "pymicro_wakeword", "pyopen_wakeword",
+    "pymicro_wakeword", "pyopen_wakeword", "voyageai",
 }  # fmt: skip
 
 

@@ -143,6 +143,7 @@ def stray_tasks(module: Module) -> Found:
 
 # Where unknown errors end; everything else lets them pass.
 BOUNDARIES = {
+    "antiphon_memory/batching.py": "a foreign engine's crash goes to all who wait for the batch",
     "antiphon_runtime/handlers.py": "a handler's crash becomes a refusal",
     "antiphon_runtime/paho_transport/connection.py": "paho would hand the packet over for ever",
     "antiphon_runtime/tasks.py": "a thread hands its error to the waiter",
@@ -182,7 +183,13 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "antiphon_stt/engine",
         "antiphon_audio/vad",
     ),
-    "openai": ("antiphon_llm/engine", "antiphon_stt/engine", "antiphon_tts/engine"),
+    "openai": (
+        "antiphon_llm/engine",
+        "antiphon_memory/engine",
+        "antiphon_stt/engine",
+        "antiphon_tts/engine",
+    ),
+    "voyageai": ("antiphon_memory/engine",),
     "xllamacpp": ("antiphon_llm/engine",),
     "pymicro_wakeword": ("antiphon_wake/engine",),
     "pyopen_wakeword": ("antiphon_wake/engine",),

@@ -13,13 +13,14 @@ from antiphon_runtime.late_imports import late_imports
 
 if TYPE_CHECKING:
     from antiphon_memory.conversations import ConversationStore, Turn
-    from antiphon_memory.embedding import Embedder, Notes
+    from antiphon_memory.embedder import Embedder
+    from antiphon_memory.embedding import Notes
     from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome
     from antiphon_memory.settings import MemorySettings
 else:
     __getattr__ = late_imports(
         __name__,
-        Embedder="embedding",
+        Embedder="embedder",
         Notes="embedding",
         Candidate="service",
         Memory="service",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from antiphon_runtime.settings import Settings
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 
@@ -27,12 +27,79 @@ class MemorySettings(Settings):
     history_store: str = Field(default="sqlite", description="Where conversations are kept.")
     engine: str = Field(
         default="auto",
-        description="Embedding engine: onnx, sentence-transformers, or auto (the latter if there).",
+        description="Embedding engine: onnx, sentence-transformers, openai (any server with "
+        "/embeddings), voyage, one you installed, or auto: sentence-transformers if it is there, "
+        "else onnx.",
     )
     model: str = Field(
-        default="", description="Embedding model, a name or a folder; empty is the engine's own."
+        default="",
+        description="Model of onnx or sentence-transformers, a name or a folder; empty is the "
+        "engine's own.",
     )
-    threads: int = Field(default=1, ge=1, le=64, description="Compute threads of the embedder.")
+    threads: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Cores of the onnx engine for questions that come together; one alone uses "
+        "one.",
+    )
+    document_threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Cores for reading documents; more is faster, and slows speech where it runs "
+        "beside.",
+    )
+    query_prefix: str | None = Field(
+        default=None,
+        max_length=500,
+        description="What the embedding model wants before a question; by default what is known "
+        "of it (e5, bge, nomic, mxbai).",
+    )
+    document_prefix: str | None = Field(
+        default=None, max_length=500, description="The same before what is kept."
+    )
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        pattern=r"^https?://\S+$",
+        description="Server of the openai engine: any with /embeddings below this URL, such as "
+        "Infinity, TEI or Ollama.",
+    )
+    openai_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key for that server; empty if it wants none."
+    )
+    openai_model: str = Field(
+        default="text-embedding-3-small",
+        min_length=1,
+        description="Embedding model to ask that server for.",
+    )
+    openai_dimensions: int = Field(
+        default=0,
+        ge=0,
+        le=16_384,
+        description="Length of the vectors to ask that server for; 0 is its model's own.",
+    )
+    openai_timeout_s: float = Field(
+        default=10.0, gt=0, le=600, description="How long that server may take for one batch."
+    )
+    voyage_base_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Address of the voyage engine; empty is Voyage's own.",
+    )
+    voyage_api_key: SecretStr = Field(default=SecretStr(""), description="Key for Voyage.")
+    voyage_model: str = Field(
+        default="voyage-3.5", min_length=1, description="Embedding model to ask Voyage for."
+    )
+    voyage_dimensions: int = Field(
+        default=0,
+        ge=0,
+        le=16_384,
+        description="Length of the vectors to ask Voyage for; 0 is its model's own.",
+    )
+    voyage_timeout_s: float = Field(
+        default=10.0, gt=0, le=600, description="How long Voyage may be silent."
+    )
     relevance_floor: float = Field(
         default=0.3, ge=-1, le=1, description="Cosine from which a memory is relevant by meaning."
     )

@@ -9,6 +9,7 @@ import numpy as np
 from antiphon_contracts import ConfigError, EngineError
 from numpy.typing import NDArray
 
+from antiphon_memory.embedder import Kind
 from antiphon_memory.utterances import content_words
 
 
@@ -42,7 +43,7 @@ class WordEmbedder:
             msg = "The model words is not ready: run `antiphon models fetch words`"
             raise ConfigError(msg)
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], kind: Kind = "document") -> NDArray[np.float32]:  # noqa: ARG002  (the same for both)
         """Return unit vectors; a text without content words gets zeros.
 
         Raises:
@@ -59,6 +60,9 @@ class WordEmbedder:
         norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
         return unit
+
+    def close(self) -> None:
+        """Nothing was taken."""
 
 
 class NoteBook(dict[str, str]):

@@ -1,0 +1,74 @@
+"""Embedding engines: text to unit vectors."""
+
+from __future__ import annotations
+
+from antiphon_models import ModelStore
+
+from antiphon_memory.engine.embedding_server import EmbeddingServer
+from antiphon_memory.engine.onnx_model import OnnxEmbedder
+from antiphon_memory.engine.prefixes import Prefixes
+from antiphon_memory.engine.torch_model import TorchEmbedder
+from antiphon_memory.engine.voyage_service import VoyageEmbedder
+from antiphon_memory.settings import MemorySettings
+
+__all__ = [
+    "EmbeddingServer",
+    "OnnxEmbedder",
+    "Prefixes",
+    "TorchEmbedder",
+    "VoyageEmbedder",
+    "onnx",
+    "openai",
+    "sentence_transformers",
+    "voyage",
+]
+
+ONNX_MODEL = "minilm-l6-v2-int8"
+TORCH_MODEL = "minilm-l6-v2"
+
+
+def onnx(settings: MemorySettings, models: ModelStore) -> OnnxEmbedder:
+    """Return the light embedder; nothing is loaded yet."""
+    model = settings.model or ONNX_MODEL
+    return OnnxEmbedder(
+        models,
+        model,
+        threads=settings.threads,
+        document_threads=settings.document_threads,
+        prefixes=_prefixes(settings, model),
+    )
+
+
+def sentence_transformers(settings: MemorySettings, models: ModelStore) -> TorchEmbedder:
+    """Return the embedder for any sentence-transformers model; nothing is loaded yet."""
+    model = settings.model or TORCH_MODEL
+    return TorchEmbedder(
+        models, model, threads=settings.document_threads, prefixes=_prefixes(settings, model)
+    )
+
+
+def openai(settings: MemorySettings, models: ModelStore) -> EmbeddingServer:  # noqa: ARG001  (the group's signature)
+    """Return the client of any server with OpenAI's `/embeddings`; nothing is sent yet."""
+    return EmbeddingServer(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value(),
+        model=settings.openai_model,
+        dimension=settings.openai_dimensions,
+        timeout_s=settings.openai_timeout_s,
+        prefixes=_prefixes(settings, settings.openai_model),
+    )
+
+
+def voyage(settings: MemorySettings, models: ModelStore) -> VoyageEmbedder:  # noqa: ARG001
+    """Return the client of Voyage; nothing is sent yet."""
+    return VoyageEmbedder(
+        base_url=settings.voyage_base_url,
+        api_key=settings.voyage_api_key.get_secret_value(),
+        model=settings.voyage_model,
+        dimension=settings.voyage_dimensions,
+        timeout_s=settings.voyage_timeout_s,
+    )
+
+
+def _prefixes(settings: MemorySettings, model: str) -> Prefixes:
+    return Prefixes.of(model, query=settings.query_prefix, document=settings.document_prefix)
