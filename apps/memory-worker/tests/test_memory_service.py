@@ -225,7 +225,7 @@ async def test_a_change_of_model_reads_everything_anew(tmp_path: Path) -> None:
             assert await home.find("box 7", top_k=1) == ["box 7 holds nails"]
             await caught_up(home)
             assert len(embedder.seen) >= 20
-            assert home.health.engine == f"sqlite, {name}"
+            assert home.health.engine == f"sqlite, {name}, 512 dimensions"
     embedder = WordEmbedder("second")
     async with living(path, embedder) as home:
         assert len(await home.find("box 7", top_k=20)) == 20

@@ -105,8 +105,8 @@ class Embedding:
 
     @property
     def description(self) -> str:
-        """Model and dimension, for people; or that there is none just now."""
-        return f"{self.name}, {self.dimension} dimensions" if self.ready else "words only"
+        """Model and dimension, for people."""
+        return f"{self.name}, {self.dimension} dimensions"
 
     @asynccontextmanager
     async def open(

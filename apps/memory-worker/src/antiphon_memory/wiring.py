@@ -15,11 +15,12 @@ from antiphon_contracts import (
     MEMORY_REMEMBER,
 )
 from antiphon_models import ModelStore, default_root
-from antiphon_runtime import Wiring, Worker, load_engine, serve
+from antiphon_runtime import Remote, Upstream, Wiring, Worker, load_engine, serve
 from antiphon_runtime.tasks import running
 
 from antiphon_memory.conversations import Conversations, ConversationStore
-from antiphon_memory.embedding import Embedder, Embedding
+from antiphon_memory.embedder import Embedder
+from antiphon_memory.embedding import Embedding
 from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
 from antiphon_memory.reindexing import Reindexer
@@ -58,7 +59,7 @@ def wire(
 ) -> Wiring:
     """Build the worker around given stores and a given embedder."""
     settings = worker.settings
-    embedding = Embedding(embedder, worker.health)
+    embedding = Embedding(embedder, worker.health, upstream=_upstream(worker, embedder))
     reindexer = Reindexer(store, embedding, worker.health)
     service = MemoryService(
         store,
@@ -69,13 +70,15 @@ def wire(
 
     conversations = Conversations(conversation_store, days=settings.history_days)
 
+    async def adopt_model() -> None:
+        await store.adopt_model(embedding.name, embedding.dimension)
+        worker.health.engine = f"{settings.store}, {embedding.description}"
+        reindexer.wake()
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with store.open(), conversation_store.open(), embedding.open():
-            by_meaning = embedding.name if embedding.ready else "words only"
-            worker.health.engine = f"{settings.store}, {by_meaning}"
-            if embedding.ready:
-                await store.adopt_model(embedding.name, embedding.dimension)
+        worker.health.engine = f"{settings.store}, words only"
+        async with store.open(), conversation_store.open(), embedding.open(adopt_model):
             prune = prune_daily((service.prune, conversations.prune), worker.health)
             async with running(reindex=reindexer.run(), prune=prune):
                 yield
@@ -90,4 +93,12 @@ def wire(
             serve(HISTORY_QUERY, conversations.on_query),
         ],
         lifespan=lifespan,
+    )
+
+
+def _upstream(worker: Worker[MemorySettings], embedder: Embedder) -> Upstream | None:
+    if not isinstance(embedder, Remote):
+        return None
+    return Upstream.before(
+        embedder, "embedding_server", worker.health, retry_s=worker.runtime.server_retry_s
     )
