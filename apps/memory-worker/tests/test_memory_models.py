@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from antiphon_contracts import (
     MEMORY_FORGET,
     MEMORY_QUERY,
     MEMORY_REMEMBER,
+    EngineError,
     MemoryForget,
     MemoryQuery,
     MemoryRemember,
@@ -101,6 +103,44 @@ def test_embeddings_are_unit_vectors_whatever_stands_beside_them(embedder: OnnxE
     # Quantised activations shift a little with what else is in the batch.
     assert float((alone * together[:4]).sum(axis=1).min()) > 0.99
     assert embedder.embed([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [2, 5, 8, 9, 33])
+def test_a_batch_gives_each_text_its_own_vector(
+    embedder: OnnxEmbedder, threads: int, count: int
+) -> None:
+    texts = [text for pair in ASKED for text in pair][:count]
+    texts[1] = "a long one " * 40
+    several = onnx(MemorySettings(threads=threads), ModelStore(default_root()))
+    several.load()
+    together = several.embed(texts, "query")
+    several.close()
+    alone = np.concatenate([embedder.embed([text]) for text in texts])
+    assert together.shape == alone.shape
+    assert float((alone * together).sum(axis=1).min()) > 0.999
+
+
+def test_a_failure_beside_is_no_half_answer(embedder: OnnxEmbedder) -> None:
+    several = onnx(MemorySettings(threads=3), ModelStore(default_root()))
+    with pytest.raises(EngineError, match="not loaded"):
+        several.embed(["one"])
+    several.load()
+    tokenizer, failed = several._tokenizer, threading.Event()
+
+    class FailsOnce:
+        def encode_batch(self, texts: list[str]) -> Any:
+            if not failed.is_set():
+                failed.set()
+                msg = "broken"
+                raise ValueError(msg)
+            return tokenizer.encode_batch(texts)
+
+    several._tokenizer = FailsOnce()
+    with pytest.raises(ValueError, match="broken"):
+        several.embed([f"text {number}" for number in range(30)], "query")
+    assert several.embed(["one", "two"]).shape == (2, 384)
+    several.close()
 
 
 def test_the_default_floors_part_questions_about_a_fact_from_others(

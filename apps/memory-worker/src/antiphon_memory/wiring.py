@@ -20,7 +20,7 @@ from antiphon_runtime.tasks import running
 
 from antiphon_memory.conversations import Conversations, ConversationStore
 from antiphon_memory.embedder import Embedder
-from antiphon_memory.embedding import Embedding
+from antiphon_memory.embedding import RETRY_S, Embedding
 from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
 from antiphon_memory.reindexing import Reindexer
@@ -59,7 +59,12 @@ def wire(
 ) -> Wiring:
     """Build the worker around given stores and a given embedder."""
     settings = worker.settings
-    embedding = Embedding(embedder, worker.health, upstream=_upstream(worker, embedder))
+    embedding = Embedding(
+        embedder,
+        worker.health,
+        upstream=_upstream(worker, embedder),
+        retry_s=min(RETRY_S, worker.runtime.server_retry_s),
+    )
     reindexer = Reindexer(store, embedding, worker.health)
     service = MemoryService(
         store,

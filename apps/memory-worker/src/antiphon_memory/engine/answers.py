@@ -27,17 +27,20 @@ def unit_vectors(
     if len(rows) != count:
         msg = f"{server} gave {len(rows)} vectors for {count} texts."
         raise EngineError(msg)
-    lengths = {len(row) for row in rows}
-    if lengths != {dimension} and (dimension or len(lengths) != 1 or 0 in lengths):
+    try:
+        lengths = {len(row) for row in rows}
+        # A number too large for float32 becomes infinite, and is refused below.
+        with np.errstate(over="ignore"):
+            vectors = np.array(rows, dtype=np.float32) if len(lengths) == 1 else None
+    except (TypeError, ValueError):
+        raise EngineError(f"{server} gave vectors that are not made of numbers.") from None
+    if vectors is None or lengths != {dimension or vectors.shape[1]} or 0 in lengths:
         found = ", ".join(map(str, sorted(lengths)))
         msg = (
             f"{server} gave vectors of {found} numbers, not of {dimension or 'one length'}: if its "
             "model has changed, restart the memory worker."
         )
         raise EngineError(msg)
-    # A number too large for float32 becomes infinite, and is refused below.
-    with np.errstate(over="ignore"):
-        vectors = np.array(rows, dtype=np.float32)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
         msg = f"{server} gave vectors without a direction."
