@@ -180,8 +180,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "onnxruntime": (
         "antiphon_memory/engine",
         "antiphon_tts/engine",
-        "antiphon_stt/engine",
-        "antiphon_audio/vad",
+        "antiphon_runtime/onnx_session",
     ),
     "openai": (
         "antiphon_llm/engine",

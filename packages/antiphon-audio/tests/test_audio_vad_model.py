@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from antiphon_audio import Pcm, Vad, decode, split
-from antiphon_contracts.errors import ContractError, EngineError
+from antiphon_contracts.errors import ConfigError, ContractError
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +81,5 @@ def test_broken_weights_say_reinstall(monkeypatch: pytest.MonkeyPatch, tmp_path:
     spec = ModuleSpec("faster_whisper", None)
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(EngineError, match="reinstall") as caught:
+    with pytest.raises(ConfigError, match="force-reinstall"):
         Vad()
-    assert not caught.value.retryable

@@ -73,7 +73,7 @@ class Ear:
         """Load and warm up what finds speech; once.
 
         Raises:
-            EngineError: it is not installed or broken.
+            ConfigError: it is not installed or broken.
         """
         if self._gate is None:
             gate = self._open_gate()

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import cast
 
 import numpy as np
-from antiphon_contracts.errors import ContractError, EngineError
+from antiphon_contracts.errors import ConfigError, ContractError
+from antiphon_runtime.extras import install_command
+from antiphon_runtime.onnx_session import OnnxSession, open_session
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -30,15 +32,7 @@ _STATE_SHAPE = (1, 1, 128)
 # 16 s a run: no faster beyond, and the graph's intermediate arrays stay small.
 _BATCH_WINDOWS = 512
 _ASSET = "silero_vad_v6.onnx"
-
-if TYPE_CHECKING:
-
-    class _Session(Protocol):
-        """The part of onnxruntime.InferenceSession in use here; it ships no types."""
-
-        def run(
-            self, outputs: None, inputs: dict[str, NDArray[np.float32]]
-        ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
+_NAME = "Silero VAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +50,22 @@ class Vad:
         threshold: probability from which a window counts as speech.
 
     Raises:
-        EngineError: the weights or onnxruntime are not installed, or the weights do not load
-            (not retryable; the text says what to install).
+        ConfigError: the weights or onnxruntime are not installed, or the weights do not load; the
+            text says what mends it.
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
         self.threshold = threshold
-        self._session = _open_session(_asset_path())
+        # Pip leaves alone what it takes to be there: only so does it bring the file anew.
+        remedy = f"{sys.executable} -m pip install --force-reinstall --no-deps faster-whisper"
+        self._session = open_session(_asset_path(), name=_NAME, extra="stt", remedy=remedy)
 
     def probabilities(self, pcm: Pcm) -> NDArray[np.float32]:
         """Probability of speech for each 32 ms, shape (ceil(n / 512),); the end is zero-padded.
 
         Raises:
             ContractError: the sound is not at 16 kHz.
+            EngineError: the model failed.
         """
         if pcm.rate_hz != RATE_HZ:
             raise ContractError(f"Voice detection wants {RATE_HZ} Hz: resample the sound first.")
@@ -90,7 +87,7 @@ class Vad:
 class VadStream:
     """Voice activity of sound that arrives in pieces of any size. Made by `Vad.stream`."""
 
-    def __init__(self, session: _Session) -> None:
+    def __init__(self, session: OnnxSession) -> None:
         self._session = session
         self.reset()
 
@@ -122,7 +119,7 @@ class VadStream:
         padded = np.concatenate((self._context, samples))
         windows = sliding_window_view(padded, _CONTEXT + _WINDOW)[::_WINDOW]
         inputs = {"input": np.ascontiguousarray(windows), "h": self._h, "c": self._c}
-        probabilities, self._h, self._c = self._session.run(None, inputs)
+        probabilities, self._h, self._c = self._session.run(inputs)
         self._context = padded[-_CONTEXT:].copy()
         return probabilities.reshape(-1)
 
@@ -191,37 +188,5 @@ def _asset_path() -> Path:
         path = Path(folder) / "assets" / _ASSET
         if path.is_file():
             return path
-    raise _missing(f"The voice-activity weights ({_ASSET} of faster-whisper) are missing")
-
-
-def _missing(what: str) -> EngineError:
-    from antiphon_runtime.extras import install_command  # noqa: PLC0415  (only for the sentence)
-
-    return EngineError(f"{what}: {install_command('stt')}")
-
-
-def _open_session(path: Path) -> _Session:
-    try:
-        import onnxruntime  # noqa: PLC0415  (an optional extra, and 0.2 s to import)
-        from onnxruntime.capi.onnxruntime_pybind11_state import (  # noqa: PLC0415  (as above)
-            Fail,
-            InvalidGraph,
-            InvalidProtobuf,
-            NoSuchFile,
-        )
-    except ImportError as error:
-        raise _missing("Voice detection needs onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    providers = ["CPUExecutionProvider"]
-    try:
-        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
-    except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
-        raise EngineError(
-            f"The voice-activity weights {_ASSET} do not load: reinstall faster-whisper, with "
-            f"{sys.executable} -m pip install --force-reinstall --no-deps faster-whisper"
-        ) from error
-    return cast("_Session", session)
+    what = f"the weights of {_NAME} ({_ASSET} of faster-whisper) are missing"
+    raise ConfigError(f"{what}: {install_command('stt')}")

@@ -13,19 +13,13 @@ from antiphon_audio import Pcm
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
 from antiphon_runtime.extras import install_command
+from antiphon_runtime.onnx_session import OnnxSession, open_session
 from numpy.typing import NDArray
 
 from antiphon_stt.turn_detector import AdaptiveSilence, Patience, is_closed, is_open
 
 if TYPE_CHECKING:
     from typing import Protocol
-
-    class _Session(Protocol):
-        """The part of onnxruntime.InferenceSession in use here; it ships no types."""
-
-        def run(
-            self, outputs: None, inputs: dict[str, NDArray[np.float32]]
-        ) -> list[NDArray[np.float32]]: ...
 
     class _Extractor(Protocol):
         """The part of faster_whisper's FeatureExtractor in use here."""
@@ -64,7 +58,7 @@ class SmartTurn:
         self._models = models
         self._patience = patience
         self._words = AdaptiveSilence(patience)
-        self._session: _Session | None = None
+        self._session: OnnxSession | None = None
         self._extract: _Extractor | None = None
 
     def load(self) -> None:
@@ -75,23 +69,12 @@ class SmartTurn:
         """
         path = self._models.checked_path(MODEL) / FILE
         try:
-            import onnxruntime
             from faster_whisper.feature_extractor import FeatureExtractor
         except ImportError as error:
-            msg = f"Smart Turn needs the speech-to-text extra: {install_command('stt')}"
+            msg = f"{self.name} needs the speech-to-text extra: {install_command('stt')}"
             raise ConfigError(msg) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        # onnxruntime's errors have no common root but Exception.
-        except Exception as error:
-            msg = f"The weights of {MODEL} do not load: run `antiphon models fetch {MODEL}`."
-            raise ConfigError(msg) from error
+        remedy = f"antiphon models fetch {MODEL}"
+        self._session = open_session(path, name=self.name, extra="stt", remedy=remedy)
         self._extract = FeatureExtractor(chunk_length=CONTEXT_S)
         self.by_sound(Pcm.silence(500, RATE_HZ))
 
@@ -107,11 +90,7 @@ class SmartTurn:
         sound = np.pad(sound, (_SAMPLES - len(sound), 0))
         sound = (sound - sound.mean()) / np.sqrt(sound.var() + _QUIET_VARIANCE)
         features = self._extract(sound, padding=0).astype(np.float32)
-        try:
-            (found,) = self._session.run(None, {"input_features": features[None]})
-        # As above.
-        except Exception as error:
-            raise EngineError("Smart Turn failed on this utterance.") from error
+        (found,) = self._session.run({"input_features": features[None]})
         return float(found.reshape(-1)[0])
 
     def patience_ms(self, text: str, done: float | None) -> int:
