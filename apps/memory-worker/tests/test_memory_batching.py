@@ -166,6 +166,25 @@ async def test_a_call_is_never_torn_apart() -> None:
     assert [texts for _, texts in gate.batches] == [["a", "b", "c"], ["dd", "e"]]
 
 
+async def test_long_texts_make_small_batches() -> None:
+    gate = Gate()
+    gate.open()
+    limits = BatchLimits(documents=3, document_chars=10)
+    texts = ["a" * 4, "b" * 4, "c" * 4, "d" * 40, "e", "f", "g", "h"]
+    async with batching(gate, limits) as (batcher, callers):
+        lots = [[texts[row] for row in lot] for lot in batcher.lots(texts, "document")]
+        assert [[text[0] for text in lot] for lot in lots] == [
+            ["a", "b"],
+            ["c"],
+            ["d"],
+            ["e", "f", "g"],
+            ["h"],
+        ]
+        assert list(batcher.lots([], "document")) == []
+        await all_have([callers.ask(text, kind="document") for text in texts])
+    assert [texts for _, texts in gate.batches] == lots
+
+
 async def test_who_is_cancelled_leaves_the_queue_and_harms_nobody() -> None:
     gate = Gate()
     async with batching(gate, BatchLimits(waiting=3)) as (batcher, callers):

@@ -82,6 +82,7 @@ async def test_many_documents_go_in_small_batches_and_long_ones_are_cut() -> Non
     assert (vectors[:600] == WordEmbedder().embed(texts)).all()
     assert max(len(texts) for _, texts in engine.calls) == 8
     assert max(len(text) for _, texts in engine.calls for text in texts) == MAX_CHARS
+    assert len(engine.calls[-1][1]) == 1
 
 
 async def test_one_that_does_not_load_is_noted_and_adopted_when_it_does() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -28,17 +28,29 @@ log = structlog.get_logger(__name__)
 class BatchLimits:
     """How large batches are, and how many texts may wait.
 
+    A text that is longer than a batch may be is a batch of its own.
+
     Attributes:
-        queries: of one batch. Nobody waits for a batch to fill.
-        documents: of one batch; a query waits behind one of these at most.
+        queries: texts of one batch. Nobody waits for a batch to fill.
+        query_chars: characters of one batch.
+        documents: texts of one batch; a query waits behind one of these at most.
+        document_chars: characters of one batch.
         waiting: texts of one kind that may wait; more are refused.
         parallel: batches computed at once. With more than one, one is kept free for queries.
     """
 
     queries: int = 32
+    query_chars: int = 16_000
     documents: int = 8
+    document_chars: int = 1_500
     waiting: int = 256
     parallel: int = 1
+
+    def allow(self, kind: Kind, count: int, chars: int) -> bool:
+        """Return whether so much may be in one batch."""
+        if kind == "query":
+            return count <= self.queries and chars <= self.query_chars
+        return count <= self.documents and chars <= self.document_chars
 
 
 @dataclass(eq=False, slots=True)
@@ -47,6 +59,7 @@ class _Job:
 
     texts: Sequence[str]
     vectors: asyncio.Future[Vectors]
+    chars: int
 
     def fail(self, error: EngineError) -> None:
         if not self.vectors.done():
@@ -90,12 +103,19 @@ class Batcher:
                 for task in self._tasks:
                     task.cancel()
 
-    def batch_size(self, kind: Kind) -> int:
-        """Return how many texts one call of `vectors` may bring."""
-        return self._limits.queries if kind == "query" else self._limits.documents
+    def lots(self, texts: Sequence[str], kind: Kind) -> Iterator[range]:
+        """Yield the rows of as many texts as one call of `vectors` may bring, till all are."""
+        first, chars = 0, 0
+        for row, text in enumerate(texts):
+            chars += len(text)
+            if row > first and not self._limits.allow(kind, row - first + 1, chars):
+                yield range(first, row)
+                first, chars = row, len(text)
+        if first < len(texts):
+            yield range(first, len(texts))
 
     async def vectors(self, texts: Sequence[str], kind: Kind) -> Vectors:
-        """Return one vector per text, of at most `batch_size(kind)`.
+        """Return one vector per text; no more texts than one of `lots`.
 
         Raises:
             EngineError: too many wait, it is closed, or the computation failed.
@@ -106,7 +126,8 @@ class Batcher:
         if sum(len(job.texts) for job in jobs) + len(texts) > self._limits.waiting:
             msg = "too many texts wait to be embedded"
             raise EngineError(msg, retryable=True)
-        job = _Job(texts, asyncio.get_running_loop().create_future())
+        future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
+        job = _Job(texts, future, sum(map(len, texts)))
         jobs.append(job)
         self._soon()
         try:
@@ -149,10 +170,12 @@ class Batcher:
         """Return who is first, and as many more as fit into one batch."""
         jobs = self._waiting[kind]
         taken = [jobs.popleft()]
-        room = self.batch_size(kind) - len(taken[0].texts)
-        while jobs and len(jobs[0].texts) <= room:
+        count, chars = len(taken[0].texts), taken[0].chars
+        while jobs:
+            count, chars = count + len(jobs[0].texts), chars + jobs[0].chars
+            if not self._limits.allow(kind, count, chars):
+                break
             taken.append(jobs.popleft())
-            room -= len(taken[-1].texts)
         return taken
 
     def _end(self, jobs: list[_Job], kind: Kind, task: asyncio.Task[None]) -> None:

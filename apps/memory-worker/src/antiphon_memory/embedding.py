@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -26,10 +27,10 @@ MAX_CHARS = 8192
 TIMEOUT_S = 3.0
 """Whoever asks waits 5 s: better an answer by words alone in time."""
 
-LOCAL = BatchLimits(queries=32, documents=8, waiting=256)
-"""A query waits behind at most one batch of documents: about 40 ms with MiniLM on one core."""
+LOCAL = BatchLimits(queries=32, documents=8, document_chars=1_500, waiting=256)
+"""A query waits behind at most one batch of documents, with MiniLM as long as 15 queries take."""
 
-REMOTE = BatchLimits(queries=32, documents=32, waiting=512)
+REMOTE = BatchLimits(queries=32, documents=32, document_chars=64_000, waiting=512)
 PARALLEL = 4
 """Batches under way to a server at once."""
 
@@ -154,8 +155,8 @@ class Embedding:
                 unknown.append(row)
             else:
                 vectors[row] = known
-        size = self._batcher.batch_size(kind)
-        for lot in (unknown[i : i + size] for i in range(0, len(unknown), size)):
+        for rows in self._batcher.lots([cut[row] for row in unknown], kind):
+            lot = [unknown[row] for row in rows]
             vectors[lot] = await self._batcher.vectors([cut[row] for row in lot], kind)
             for row in lot:
                 cache.put(model, cut[row], vectors[row])
@@ -254,4 +255,4 @@ def _limits(embedder: Embedder) -> BatchLimits:
         return LOCAL
     if not inspect.iscoroutinefunction(embedder.embed):
         return REMOTE
-    return BatchLimits(REMOTE.queries, REMOTE.documents, REMOTE.waiting, PARALLEL)
+    return replace(REMOTE, parallel=PARALLEL)
