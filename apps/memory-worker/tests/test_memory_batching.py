@@ -230,6 +230,23 @@ async def test_a_text_at_fault_fails_its_own_caller_alone() -> None:
     assert len(gate.batches) <= 7
 
 
+async def test_nothing_is_computed_again_for_those_who_left() -> None:
+    gate = Gate()
+    gate.bad = {"q0"}
+    async with batching(gate) as (_, callers):
+        asked = [callers.ask(f"q{number}") for number in range(4)]
+        await gate.until(1)
+        gate.let_go()
+        await gate.until(2)
+        for caller in asked[2:]:
+            caller.cancel()
+        await asyncio.wait(asked[2:])
+        gate.open()
+        assert isinstance(await asked[0], TextRefused)
+        await all_have([asked[1]])
+    assert [texts for _, texts in gate.batches[1:]] == [["q0", "q1"], ["q0"], ["q1"]]
+
+
 async def test_a_failure_of_the_engine_is_not_multiplied() -> None:
     gate = Gate()
     gate.error = EngineError("the server is away", retryable=True)
