@@ -27,7 +27,8 @@ from antiphon_memory.reindexing import Reindexer
 from antiphon_memory.service import MemoryService, MemoryStore
 from antiphon_memory.settings import MemorySettings
 
-QUERIES_AT_ONCE = 4
+QUERIES_AT_ONCE = 32
+"""As many as one batch of the embedder: with 4, 64 questions at once took 1.5 times as long."""
 
 
 def build(worker: Worker[MemorySettings]) -> Wiring:
