@@ -233,14 +233,10 @@ def pickles(module: Module) -> Found:
             yield node, "store JSON, SQLite or numpy arrays (allow_pickle=False)"
 
 
-# Another is at work there.
-NAMED_LATER = ("antiphon_memory/engine",)
-
-
 def installed_by_name(module: Module) -> Found:
     """No registry has Antiphon: what it lacks is installed from where it came from."""
     place = str(module.path.with_suffix(""))
-    if place == "antiphon_runtime/extras" or place.startswith(NAMED_LATER):
+    if place == "antiphon_runtime/extras":
         return
     for node, text in _texts(module.tree):
         if "pip install 'antiphon" in text or 'pip install "antiphon' in text:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import shown
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -127,7 +128,7 @@ class EmbeddingServer:
         try:
             from openai import AsyncOpenAI
         except ImportError as error:
-            msg = "the openai package is not installed: pip install 'antiphon[memory]'"
+            msg = f"the openai package is not installed: {install_command('memory')}"
             raise ConfigError(msg) from error
         # The client refuses an empty key, servers without keys ignore any.
         return AsyncOpenAI(

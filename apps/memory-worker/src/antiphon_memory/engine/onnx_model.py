@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
+from antiphon_runtime.extras import install_command
 
 from antiphon_memory.embedder import Kind, Vectors
 from antiphon_memory.engine.failures import failed, unfit
@@ -69,7 +70,7 @@ class OnnxEmbedder:
             import onnxruntime
             from tokenizers import Tokenizer
         except ImportError as error:
-            msg = f"{error.name} is missing; install it with: pip install 'antiphon[memory]'"
+            msg = f"{error.name} is missing: {install_command('memory')}"
             raise ConfigError(msg) from error
         options = onnxruntime.SessionOptions()
         # Cores are used by runs beside each other: onnxruntime's own threads spin while they wait,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from antiphon_contracts import ConfigError
 from antiphon_models import ModelStore
+from antiphon_runtime.extras import install_command
 
 from antiphon_memory.embedder import Kind, Vectors
 from antiphon_memory.engine.failures import failed, unfit
@@ -51,7 +52,7 @@ class TorchEmbedder:
             torch = import_module("torch")
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
-            msg = f"{error.name} is missing; install it with: pip install 'antiphon[st]'"
+            msg = f"{error.name} is missing: {install_command('st')}"
             raise ConfigError(msg) from error
         torch.set_num_threads(self._threads)
         import_module("transformers.utils.logging").disable_progress_bar()

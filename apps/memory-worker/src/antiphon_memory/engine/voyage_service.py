@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import shown
 
 from antiphon_memory.embedder import Kind, TextRefused, Vectors
@@ -93,7 +94,7 @@ class VoyageEmbedder:
         try:
             from voyageai.client import Client
         except ImportError as error:
-            msg = f"{error.name} is missing; install it with: pip install 'antiphon[voyage]'"
+            msg = f"{error.name} is missing: {install_command('voyage')}"
             raise ConfigError(msg) from error
         return Client(
             api_key=self._api_key,
