@@ -180,6 +180,7 @@ def test_sentence_transformers_count_only_where_they_are_named(
     ("extra", "library", "variable", "value"),
     [
         ("aec", "pywebrtc_audio", "ANTIPHON_SATELLITE_ECHO", "webrtc"),
+        ("voyage", "voyageai", "ANTIPHON_MEMORY_ENGINE", "voyage"),
         ("hub", "huggingface_hub", "ANTIPHON_STT_MODEL", "someone/whisper-small"),
     ],
 )

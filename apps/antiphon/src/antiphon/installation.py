@@ -31,8 +31,10 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "memory": {
         "sqlite": ("aiosqlite",),
         "onnx": ("onnxruntime", "tokenizers"),
+        "openai": ("openai",),
     },
     "st": {"sentence-transformers": ("sentence_transformers",)},
+    "voyage": {"voyage": ("voyageai",)},
     "wake": {
         "pymicro-wakeword": ("pymicro_wakeword",),
         "pyopen-wakeword": ("pyopen_wakeword",),
@@ -45,7 +47,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """What each extra brings, by the choice in the settings that needs it."""
 
-HEAVY = ("st", "aec")
+ON_DEMAND = ("st", "voyage", "aec")
 """Extras that `all` leaves out: they count only if the settings name them."""
 
 
@@ -64,7 +66,7 @@ def missing_extras() -> dict[str, bool]:
             if any(find_spec(module) is None for module in modules):
                 needed = choice in chosen[extra]
                 missing[extra] = missing.get(extra, False) or needed
-    return {extra: needed for extra, needed in missing.items() if needed or extra not in HEAVY}
+    return {extra: needed for extra, needed in missing.items() if needed or extra not in ON_DEMAND}
 
 
 def _choices() -> dict[str, set[str]]:
@@ -80,6 +82,7 @@ def _choices() -> dict[str, set[str]]:
         "llm": {"server" if served and llm.provider != "embedded" else "embedded"},
         "memory": {memory.store, embedder},
         "st": {embedder},
+        "voyage": {embedder},
         "wake": {load_settings(WakeSettings).engine},
         "tools": {"tools"},
         "aec": {load_settings(SatelliteSettings).echo},
