@@ -265,4 +265,4 @@ def test_auto_does_without_and_says_so(tmp_path: Path) -> None:
     assert (speaker, microphone) == ("null", "none")
     assert "answers are not audible here; " in missing[0]
     assert "libportaudio2" in missing[0]
-    assert "push to talk" in missing[1]
+    assert "no microphone: nobody is heard here, with or without a wake word; " in missing[1]

@@ -77,7 +77,9 @@ class _Chooser:
             reason = self._missing("input", chosen.microphone_device)
             if reason is None:
                 return self._sound_microphone()
-            self.missing.append(f"no microphone: push to talk does not work here; {reason}")
+            self.missing.append(
+                f"no microphone: nobody is heard here, with or without a wake word; {reason}"
+            )
             return MissingMicrophone()
         return NullMicrophone(pace=chosen.pace)
 
