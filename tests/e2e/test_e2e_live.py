@@ -12,7 +12,11 @@ from antiphon.house import client_bus, open_bus
 from antiphon.settings import from_url
 from antiphon_audio import Pcm, resample, wav
 from antiphon_contracts import (
+    ASK_SITE,
+    HISTORY_QUERY,
     SAY_SITE,
+    HistoryMessage,
+    HistoryQuery,
     LlmRequest,
     PlainAnswer,
     PlaybackStatus,
@@ -22,6 +26,7 @@ from antiphon_contracts import (
     WakeEvent,
     new_id,
 )
+from antiphon_runtime import Bus
 from live_house import LiveHouse
 from live_turns import first_word_kept, has_wake_phrase, take_turn
 from room import Room
@@ -117,6 +122,50 @@ async def test_the_wake_word_interrupts_and_the_rest_is_never_said(
             where=lambda s: (s.utterance_id, s.state) == (story.data.utterance_id, "stopped"),
         )
         assert end.data.played_ms == pytest.approx(sum(chunk.ms for chunk in told), abs=25)
+
+
+async def history_of(bus: Bus, site: str, rows: int) -> Sequence[HistoryMessage]:
+    """Return a site's conversation when it has so many rows: it is written in the background."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await bus.request(HISTORY_QUERY, HistoryQuery(), timeout_s=5, site_id=site)
+            assert found.error is None
+            if len(found.messages) >= rows:
+                return found.messages
+            await asyncio.sleep(0.1)
+
+
+async def test_history_holds_of_an_interrupted_answer_what_was_heard(
+    stack: Stack, author: Author
+) -> None:
+    question = "Tell me a long story about a fox who lives by the river."
+    async with visited(stack) as live, live.room("live-history") as room:
+        bus = client_bus(live.settings)
+        bus.install(requests=[HISTORY_QUERY])
+        async with open_bus(bus, 10):
+            payload = orjson.dumps({"text": question, "id": new_id()})
+            bus.publish_raw(ASK_SITE, payload, site=room.site)
+            story = await live.witness.first(PlaybackStatus, room.site, timeout_s=60)
+            utterance_id = story.data.utterance_id
+            await is_answered(live, room, author)
+            rows = await history_of(bus, room.site, 4)
+        clauses = live.witness.all(
+            TtsSay, room.site, where=lambda clause: clause.utterance_id == utterance_id
+        )
+        stopped = await live.witness.first(
+            PlaybackStatus,
+            room.site,
+            where=lambda s: (s.utterance_id, s.state) == (utterance_id, "stopped"),
+        )
+    assert [row.role for row in rows] == ["user", "assistant"] * 2
+    asked, told, _, answered = rows
+    assert asked.text == question
+    assert (told.interrupted, answered.interrupted) == (True, False)
+    sent = " ".join(clause.data.text for clause in clauses)
+    assert sent.startswith(told.text)
+    assert len(told.text) < len(sent)
+    # People and Piper speak some 15 characters a second: more was not heard.
+    assert 5 < len(told.text) / (stopped.data.played_ms / 1000) < 30
 
 
 async def test_noise_music_and_babble_are_not_answered(stack: Stack, author: Author) -> None:
