@@ -6,14 +6,24 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from antiphon_audio import Pcm, StreamReader, place_of, wav
-from antiphon_contracts import AUDIO_IN, SITE_STATUS, Message, SiteStatus
+from antiphon_contracts import (
+    AUDIO_IN,
+    AUDIO_OUT,
+    HEALTH,
+    PLAYBACK_STATUS,
+    SITE_STATUS,
+    Health,
+    Message,
+    PlaybackStatus,
+    SiteStatus,
+)
 from antiphon_runtime import BrokerOptions, Bus, PahoTransport, RawMessage, listen, listen_raw
 from antiphon_runtime.broker.address import free_port
 from antiphon_runtime.testing.house import Heard
@@ -23,6 +33,7 @@ pytestmark = pytest.mark.integration
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 WAIT_S = 30.0
+ANSWER_MS = 3_000
 
 
 class Listener:
@@ -35,10 +46,13 @@ class Listener:
         self.names: list[str] = []
         self.came: list[tuple[float, int]] = []
         self.frames, self.site = Heard(), Heard()
+        self.health, self.playback = Heard(), Heard()
         self.bus.install(
             [
                 listen_raw(AUDIO_IN.narrowed(site="hall"), self._on_frame, queue_limit=10_000),
                 listen(SITE_STATUS.narrowed(site="hall"), self._on_site),
+                listen(HEALTH, self._on_health),
+                listen(PLAYBACK_STATUS, self._on_playback),
             ]
         )
 
@@ -55,6 +69,18 @@ class Listener:
 
     async def _on_site(self, message: Message[SiteStatus]) -> None:
         self.site.add(message.data)
+
+    async def _on_health(self, message: Message[Health]) -> None:
+        self.health.add(message.data)
+
+    async def _on_playback(self, message: Message[PlaybackStatus]) -> None:
+        self.playback.add(message.data)
+
+    def send_answer(self, name: str) -> None:
+        """Have three seconds of sound played."""
+        answer = Pcm(np.full(22_050 * ANSWER_MS // 1000, 5_000, dtype=np.int16), 22_050)
+        for payload in (wav.wrap(answer), b""):
+            self.bus.publish_raw(AUDIO_OUT, payload, site="hall", utterance=name)
 
     @property
     def sound(self) -> NDArray[np.int16]:
@@ -75,8 +101,11 @@ async def mosquitto(port: int) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def satellite(port: int, folder: Path, **settings: str) -> AsyncIterator[Process]:
+async def satellite(
+    port: int, folder: Path, variables: Mapping[str, str] | None = None, /, **settings: str
+) -> AsyncIterator[Process]:
     environment = {
+        **(variables or {}),
         "ANTIPHON_PORT": str(port),
         "ANTIPHON_DATA_DIR": str(folder),
         "ANTIPHON_SATELLITE_SITE": "hall",
@@ -165,3 +194,71 @@ async def test_the_end_is_told(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
             await listener.site.until(lambda heard: not heard[-1].streaming, WAIT_S)
+
+
+class Plug:
+    """Plugs the devices of `pluggable_sound` in, and pulls them out."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "plugged"
+        self._times = 0
+        shim = "import sys, pluggable_sound\nsys.modules[__name__] = pluggable_sound\n"
+        (folder / "sounddevice.py").write_text(shim)
+        self.variables = {
+            "PYTHONPATH": f"{folder}:{Path(__file__).parent}",
+            "PLUGGED": str(self._file),
+        }
+
+    def put_in(self) -> None:
+        self._times += 1
+        draft = self._file.with_name("draft")
+        draft.write_text(str(self._times))
+        draft.replace(self._file)
+
+    def pull_out(self) -> None:
+        self._file.unlink()
+
+
+async def test_devices_that_are_unplugged_and_back_go_on(tmp_path: Path) -> None:
+    plug = Plug(tmp_path)
+    plug.put_in()
+    port = free_port()
+    devices = {"microphone": "sounddevice", "speaker": "sounddevice", "reopen_s": "0.2"}
+    async with asyncio.timeout(90), mosquitto(port):
+        listener = Listener(port)
+        async with (
+            listener.bus.open(),
+            listener.bus.handling(drain_s=0),
+            satellite(port, tmp_path, plug.variables, **devices),
+        ):
+            await listener.frames.until(5, WAIT_S)
+            listener.send_answer("before")
+            await listener.playback.until(1, WAIT_S)
+            await asyncio.sleep(0.5)
+            plug.pull_out()
+            await listener.site.until(lambda said: not said[-1].streaming, WAIT_S)
+            await listener.health.until(lambda said: bool(said[-1].notes), WAIT_S)
+            assert listener.health[-1].state == "degraded"
+            frames = len(listener.frames)
+            await asyncio.sleep(0.3)
+            assert len(listener.frames) == frames
+            plug.put_in()
+            await listener.site.until(lambda said: said[-1].streaming, WAIT_S)
+            await listener.frames.until(frames + 10, WAIT_S)
+            await listener.health.until(lambda said: said[-1].state == "ready", WAIT_S)
+            assert listener.health[-1].notes == ()
+            listener.send_answer("after")
+            await listener.playback.until(4, WAIT_S)
+    assert len(listener.names) == 2
+    told = [(status.utterance_id, status.state) for status in listener.playback]
+    assert told == [
+        ("before", "started"),
+        ("before", "failed"),
+        ("after", "started"),
+        ("after", "finished"),
+    ]
+    _, cut, _, whole = listener.playback
+    assert 200 < cut.played_ms < 1_500
+    assert "lost" in cut.detail
+    assert whole.played_ms == pytest.approx(ANSWER_MS, abs=60)
+    assert all(np.abs(piece).mean() > 5_000 for piece in listener.pieces[5:])
