@@ -1,0 +1,29 @@
+"""Documents: fetched safely, read, cut into chunks; sites crawled politely."""
+
+from __future__ import annotations
+
+from antiphon_documents.chunking import Chunk, chunks, estimated_tokens
+from antiphon_documents.crawling import CrawlRules, FetchFailure, crawl
+from antiphon_documents.errors import ExtractionError, FetchError, ForbiddenAddress
+from antiphon_documents.extraction import KINDS, MAX_CHARS, Document, Section, extract
+from antiphon_documents.fetching import Fetcher, FetchRules, Page
+
+__all__ = [
+    "KINDS",
+    "MAX_CHARS",
+    "Chunk",
+    "CrawlRules",
+    "Document",
+    "ExtractionError",
+    "FetchError",
+    "FetchFailure",
+    "FetchRules",
+    "Fetcher",
+    "ForbiddenAddress",
+    "Page",
+    "Section",
+    "chunks",
+    "crawl",
+    "estimated_tokens",
+    "extract",
+]
