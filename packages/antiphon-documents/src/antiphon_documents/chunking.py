@@ -1,13 +1,28 @@
-"""Documents cut into pieces that fit an embedder."""
+"""Documents cut into pieces that fit an embedder: by section, paragraph and sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from antiphon_documents.extraction.document import Document
+from antiphon_documents.extraction.document import Document, Section
 
 __all__ = ["Chunk", "chunks", "estimated_tokens"]
+
+CHARS_PER_TOKEN = 4
+MIN_FULL_SHARE = 0.5
+"""How full a chunk must be to end where a paragraph does."""
+
+_PIECE = re.compile(r"[^\W_]+|\S")
+_DENSE = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+)
+_SENTENCE_END = re.compile(r"""(?<=[.!?…])["'”’»)\]]*\s+|(?<=[。！？])""")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[A-Za-z]|Dr|Mr|Mrs|Ms|Prof|St|No|vs|etc|e\.g|i\.e|cf|ca|bzw|z\.\s?B|d\.\s?h|Nr)\.$"
+)
+_PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 
 
 @dataclass(frozen=True)
@@ -15,9 +30,9 @@ class Chunk:
     """One piece of a document.
 
     Attributes:
-        text: its words; never empty, never over the budget.
+        text: its words; never empty, never over the budget. Headings stand in `heading` only.
         anchor: where it stands, stable while the document's headings are: `#heading-slug`,
-            `page 3`, or empty where the document has neither.
+            `page 3`, or empty where the document has neither. The chunks of a section share it.
         ordinal: its number in the document, from 0.
         heading: the headings above it, outermost first.
         page: its page's number, in a document that has pages.
@@ -30,9 +45,23 @@ class Chunk:
     page: int | None
 
 
+@dataclass(frozen=True)
+class _Sentence:
+    text: str
+    opens_paragraph: bool
+    paragraph_tokens: int
+
+
 def estimated_tokens(text: str) -> int:
-    """Return about how many tokens an embedder reads in `text`."""
-    raise NotImplementedError
+    """Return about how many tokens an embedder reads in `text`, rather too many than too few.
+
+    A token for each four letters of a word begun, for each punctuation mark, and for each character
+    of scripts that are written without spaces.
+    """
+    dense = len(_DENSE.findall(text))
+    if dense:
+        text = _DENSE.sub(" ", text)
+    return dense + sum(-(-len(piece) // CHARS_PER_TOKEN) for piece in _PIECE.findall(text))
 
 
 def chunks(
@@ -42,5 +71,147 @@ def chunks(
     overlap_tokens: int = 30,
     count: Callable[[str], int] = estimated_tokens,
 ) -> list[Chunk]:
-    """Return a document's chunks, in order; none crosses a section."""
-    raise NotImplementedError
+    """Return a document's chunks, in order; none crosses a section.
+
+    A chunk holds whole sentences. It ends with a paragraph where it is half full by then. The next
+    one of the same section begins with the last sentences again, as far as they fit. A sentence
+    that is longer than a chunk is cut between words, and a word that is longer, inside.
+
+    Args:
+        document: what `extract` returned.
+        max_tokens: how long a chunk may be.
+        overlap_tokens: how much of a chunk the next one repeats at most.
+        count: counts tokens; the embedder's own tokenizer makes chunks that fit it exactly.
+
+    Raises:
+        ValueError: no text fits into `max_tokens`, or the overlap leaves no room for anything new.
+    """
+    if max_tokens < 1 or not 0 <= overlap_tokens < max_tokens:
+        raise ValueError("a chunk needs at least one token, and more than its overlap")
+    cutter = _Cutter(max_tokens, overlap_tokens, count)
+    anchors = _Anchors()
+    found: list[Chunk] = []
+    for section in document.sections:
+        anchor = anchors.of(section)
+        for text in cutter.pieces(section.text):
+            found.append(Chunk(text, anchor, len(found), section.heading, section.page))
+    return found
+
+
+class _Anchors:
+    """Names sections; of several with one heading the second is `#heading-1`, as on code hosts."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[str, ...]] = {}
+
+    def of(self, section: Section) -> str:
+        if section.page is not None:
+            return f"page {section.page}"
+        if not section.heading:
+            return ""
+        slug = "-".join(re.findall(r"\w+", section.heading[-1].lower())) or "section"
+        name, number = slug, 0
+        while name in self._seen:
+            number += 1
+            name = f"{slug}-{number}"
+        self._seen[name] = section.heading
+        return f"#{name}"
+
+
+class _Cutter:
+    def __init__(self, max_tokens: int, overlap_tokens: int, count: Callable[[str], int]) -> None:
+        self._max = max_tokens
+        self._overlap = overlap_tokens
+        self._count = count
+
+    def pieces(self, text: str) -> Iterator[str]:
+        """Yield the chunks of one section."""
+        held: list[_Sentence] = []
+        for sentence in self._sentences(text):
+            if held and self._must_close(held, sentence):
+                yield _joined(held)
+                held = self._overlapping(held, sentence)
+            held.append(sentence)
+        if held:
+            yield _joined(held)
+
+    def _must_close(self, held: list[_Sentence], following: _Sentence) -> bool:
+        if self._count(_joined([*held, following])) > self._max:
+            return True
+        if not following.opens_paragraph:
+            return False
+        full = self._count(_joined(held))
+        return full >= MIN_FULL_SHARE * self._max and full + following.paragraph_tokens > self._max
+
+    def _overlapping(self, held: list[_Sentence], following: _Sentence) -> list[_Sentence]:
+        """Return the last sentences that the next chunk repeats before `following`."""
+        kept: list[_Sentence] = []
+        for sentence in reversed(held):
+            longer = [sentence, *kept]
+            fits = self._count(_joined(longer)) <= self._overlap
+            if not fits or self._count(_joined([*longer, following])) > self._max:
+                break
+            kept = longer
+        return kept
+
+    def _sentences(self, text: str) -> Iterator[_Sentence]:
+        """Yield sentences, cut where they are too long."""
+        for paragraph in _PARAGRAPH.split(text):
+            opens, tokens = True, self._count(paragraph)
+            for sentence in sentences(paragraph):
+                for part in self._fitting(sentence):
+                    yield _Sentence(part, opens, tokens)
+                    opens = False
+
+    def _fitting(self, sentence: str) -> Iterator[str]:
+        if self._count(sentence) <= self._max:
+            yield sentence
+            return
+        words = [part for word in sentence.split() for part in self._cut_word(word)]
+        start = 0
+        while start < len(words):
+            end = self._last_that_fits(words, start)
+            yield " ".join(words[start:end])
+            start = end
+
+    def _last_that_fits(self, words: list[str], start: int) -> int:
+        """Return where a chunk of words ends: doubled until too long, then halved to the point."""
+        low, step = start + 1, 1
+        while low + step <= len(words) and self._fits(words[start : low + step]):
+            low, step = low + step, step * 2
+        high = min(low + step, len(words) + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._fits(words[start:middle]) else (low, middle)
+        return low
+
+    def _fits(self, words: list[str]) -> bool:
+        return self._count(" ".join(words)) <= self._max
+
+    def _cut_word(self, word: str) -> list[str]:
+        """Return a word in pieces that fit: an address, or a sentence written without spaces."""
+        if self._count(word) <= self._max or len(word) == 1:
+            return [word]
+        middle = len(word) // 2
+        return [*self._cut_word(word[:middle]), *self._cut_word(word[middle:])]
+
+
+def sentences(paragraph: str) -> Iterator[str]:
+    """Yield a paragraph's sentences, stripped; a full stop behind an abbreviation ends none."""
+    start = 0
+    for end in _SENTENCE_END.finditer(paragraph):
+        sentence = paragraph[start : end.end()].strip()
+        if sentence and not _ABBREVIATION.search(sentence[-12:]):
+            yield sentence
+            start = end.end()
+    rest = paragraph[start:].strip()
+    if rest:
+        yield rest
+
+
+def _joined(held: list[_Sentence]) -> str:
+    pieces = [held[0].text]
+    for sentence in held[1:]:
+        pieces.append("\n\n" if sentence.opens_paragraph else " ")
+        pieces.append(sentence.text)
+    return "".join(pieces)

@@ -8,6 +8,7 @@ from antiphon_documents.errors import ExtractionError
 from antiphon_documents.extraction.document import Document, Section
 
 MAX_HEADING_CHARS = 300
+MAX_SECTIONS = 50_000
 _UNSEEN = dict.fromkeys(
     [
         *range(9),
@@ -111,6 +112,8 @@ class Draft:
             text = self._heading[-1][1]
         if text:
             heading = tuple(words for _, words in self._heading)
+            if len(self._sections) == MAX_SECTIONS:
+                raise ExtractionError(f"The document has more than {MAX_SECTIONS:,} headings.")
             self._sections.append(Section(heading, text, self._page))
         self._paragraphs = []
         self._is_bare = False

@@ -11,9 +11,10 @@ from antiphon_documents.errors import ExtractionError
 from antiphon_documents.extraction.document import Document
 from antiphon_documents.extraction.draft import Draft
 from antiphon_documents.extraction.packed import Node
+from antiphon_documents.extraction.tags import tamed
 from antiphon_documents.extraction.texts import decoded
 
-MAX_HTML_BYTES = 10_000_000
+MAX_HTML_CHARS = 5_000_000
 MAX_ELEMENTS_FOR_MAIN_TEXT = 20_000
 """Beyond this the whole page is read: telling its main text would take too long."""
 
@@ -82,8 +83,6 @@ def read(body: bytes, content_type: str, name: str, max_chars: int) -> Document:
     Raises:
         ExtractionError: it is too long, damaged or has no text.
     """
-    if len(body) > MAX_HTML_BYTES:
-        raise ExtractionError(f"The page is longer than {MAX_HTML_BYTES:,} bytes.")
     declared = content_type if "charset" in content_type.lower() else ""
     text = decoded(body, declared or body[:_CHARSET_BYTES].decode("latin-1"))
     root = parsed_html(text)
@@ -101,11 +100,13 @@ def parsed_html(text: str) -> html.HtmlElement:
     """Return the root of a page.
 
     Raises:
-        ExtractionError: there is nothing in it.
+        ExtractionError: there is nothing in it, or too much.
     """
+    if len(text) > MAX_HTML_CHARS:
+        raise ExtractionError(f"The page is longer than {MAX_HTML_CHARS:,} characters.")
     parser = html.HTMLParser(encoding="utf-8", huge_tree=False, remove_comments=True)
     try:
-        root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+        root = html.document_fromstring(tamed(text).encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
         raise ExtractionError("The page is empty or damaged.") from error
     return root

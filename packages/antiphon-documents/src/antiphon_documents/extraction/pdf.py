@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pypdf
-from pypdf.errors import DependencyError, FileNotDecryptedError
+from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
 from antiphon_documents.errors import ExtractionError
 from antiphon_documents.extraction.document import Document
@@ -66,7 +66,14 @@ def _pages(reader: pypdf.PdfReader) -> Iterator[tuple[int, str]]:
             raise ExtractionError(f"The PDF has more than {MAX_PAGES:,} pages; add it in parts.")
         if time.monotonic() - began > MAX_SECONDS:
             raise ExtractionError("The PDF takes too long to read; add it in parts.")
-        contents = page.get_contents()
-        if contents is not None and len(contents.get_data()) > MAX_PAGE_BYTES:
-            raise ExtractionError(f"Page {number} of the PDF is too long to be read.")
-        yield number, page.extract_text()
+        try:
+            yield number, _text(page)
+        except LimitReachedError as error:
+            raise ExtractionError(f"Page {number} of the PDF is too long to be read.") from error
+
+
+def _text(page: pypdf.PageObject) -> str:
+    contents = page.get_contents()
+    if contents is not None and len(contents.get_data()) > MAX_PAGE_BYTES:
+        raise LimitReachedError
+    return page.extract_text()
