@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from antiphon_documents.chunking import Chunk, chunks, estimated_tokens
 from antiphon_documents.crawling import CrawlRules, FetchFailure, crawl
-from antiphon_documents.errors import ExtractionError, FetchError, ForbiddenAddress
-from antiphon_documents.extraction import KINDS, MAX_CHARS, Document, Section, extract
-from antiphon_documents.fetching import Fetcher, FetchRules, Page
+from antiphon_documents.errors import DeniedByRobots, ExtractionError, FetchError, ForbiddenAddress
+from antiphon_documents.extraction import (
+    KINDS,
+    MAX_CHARS,
+    Document,
+    Kind,
+    Section,
+    extract,
+    kind_of,
+)
+from antiphon_documents.fetching import Fetcher, FetchRules, Page, Resolver
 
 __all__ = [
     "KINDS",
     "MAX_CHARS",
     "Chunk",
     "CrawlRules",
+    "DeniedByRobots",
     "Document",
     "ExtractionError",
     "FetchError",
@@ -20,10 +29,13 @@ __all__ = [
     "FetchRules",
     "Fetcher",
     "ForbiddenAddress",
+    "Kind",
     "Page",
+    "Resolver",
     "Section",
     "chunks",
     "crawl",
     "estimated_tokens",
     "extract",
+    "kind_of",
 ]

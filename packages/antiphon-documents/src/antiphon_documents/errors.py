@@ -25,3 +25,7 @@ class ForbiddenAddress(FetchError):  # noqa: N818  (the address is what is wrong
 
 class ExtractionError(AntiphonError):
     """No text can be had from a document: what it is, or what is wrong with it."""
+
+
+class DeniedByRobots(FetchError):  # noqa: N818  (says who denied it)
+    """The site's robots.txt asks programs to leave the page alone."""

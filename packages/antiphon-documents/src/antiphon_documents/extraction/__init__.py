@@ -2,11 +2,11 @@
 
 What bounds the work: every reader stops at `max_chars` of text. A page of HTML may have five
 million characters, and one with over 20,000 elements is read whole, without telling main text from
-menus. Packed documents may hold 60 MB in the parts that are read. A PDF is given two minutes, looked
-at between pages, and 8 MB of drawing for each page; pypdf 7 bounds what is inside it. What is not
-bounded: one page of a PDF (half a minute was seen, for a page made to be slow) and one page of HTML
-(seven seconds) cannot be interrupted, and memory follows from the sizes above. Refuse long bodies
-before they come here; `FetchRules.max_bytes` does.
+menus. Packed documents may hold 60 MB in the parts that are read. A PDF is given two minutes,
+looked at between pages, and 8 MB of drawing for each page; pypdf 7 bounds what is inside it. What
+is not bounded: one page of a PDF (half a minute was seen, for a page made to be slow) and one page
+of HTML (seven seconds) cannot be interrupted, and memory follows from the sizes above. Refuse long
+bodies before they come here; `FetchRules.max_bytes` does.
 """
 
 from __future__ import annotations

@@ -83,9 +83,7 @@ def read(body: bytes, content_type: str, name: str, max_chars: int) -> Document:
     Raises:
         ExtractionError: it is too long, damaged or has no text.
     """
-    declared = content_type if "charset" in content_type.lower() else ""
-    text = decoded(body, declared or body[:_CHARSET_BYTES].decode("latin-1"))
-    root = parsed_html(text)
+    root = parsed_html(decoded_page(body, content_type))
     title, language = _title(root), root.get("lang") or root.get("xml:lang")
     main = _main_text(root)
     draft = Draft(max_chars)
@@ -94,6 +92,12 @@ def read(body: bytes, content_type: str, name: str, max_chars: int) -> Document:
     else:
         walk(main, draft, MAIN_MARKS)
     return draft.document(title=title, language=language, name=name)
+
+
+def decoded_page(body: bytes, content_type: str = "") -> str:
+    """Return a page's bytes as text, by what the server says of them, else by what they say."""
+    declared = content_type if "charset" in content_type.lower() else ""
+    return decoded(body, declared or body[:_CHARSET_BYTES].decode("latin-1"))
 
 
 def parsed_html(text: str) -> html.HtmlElement:
