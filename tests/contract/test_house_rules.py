@@ -144,6 +144,7 @@ def stray_tasks(module: Module) -> Found:
 # Where unknown errors end; everything else lets them pass.
 BOUNDARIES = {
     "antiphon_memory/batching.py": "a foreign engine's crash goes to all who wait for the batch",
+    "antiphon_documents/extraction/__init__.py": "a parser's crash on a damaged file",
     "antiphon_runtime/handlers.py": "a handler's crash becomes a refusal",
     "antiphon_runtime/paho_transport/connection.py": "paho would hand the packet over for ever",
     "antiphon_runtime/tasks.py": "a thread hands its error to the waiter",
@@ -202,6 +203,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "amqtt": ("antiphon_runtime/broker",),
     "cryptography": ("antiphon/secure/certificates",),
     "aiosqlite": ("antiphon_memory/sqlite",),
+    "httpcore2": ("antiphon_documents/connecting",),
+    "idna": ("antiphon_documents/urls",),
+    "lxml": ("antiphon_documents/extraction",),
+    "protego": ("antiphon_documents/robots",),
+    "pypdf": ("antiphon_documents/extraction/pdf",),
+    "trafilatura": ("antiphon_documents/extraction/markup",),
 }
 
 

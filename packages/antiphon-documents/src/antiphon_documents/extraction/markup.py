@@ -154,7 +154,7 @@ class _Walk:
             tag = _tag(node)
             if event == "start" and tag in self._marks.skipped:
                 events.skip_subtree()
-            elif event == "start":
+            elif event == "start" and tag:  # what stays of an entity is no text
                 self._on_start(node, tag)
             elif event == "end" and tag not in self._marks.skipped:
                 self._on_end(node, tag)

@@ -11,6 +11,7 @@ from antiphon_documents.extraction.kinds import unknown
 
 SAMPLE_BYTES = 32_000
 MAX_ODD_SHARE = 0.02
+MAX_ODD_CHARS = 2
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -85,7 +86,7 @@ def _readable(text: str) -> str:
         character < " " and character not in "\t\n\r\f\v" for character in text[:SAMPLE_BYTES]
     )
     odd += text[:SAMPLE_BYTES].count("\ufffd")
-    if odd > MAX_ODD_SHARE * min(len(text), SAMPLE_BYTES):
+    if odd > MAX_ODD_CHARS + MAX_ODD_SHARE * min(len(text), SAMPLE_BYTES):
         raise unknown()
     return cleaned(text)
 
