@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from antiphon_contracts import ConfigError, EngineError
-from antiphon_memory.service import Memory, Outcome
+from antiphon_memory.service import EVERYWHERE, Memory, Outcome, Where
 from antiphon_memory.sqlite.memories import SqliteStore, fts_query
 from antiphon_memory.testing import NoteBook, WordEmbedder
 from antiphon_memory.utterances import content_words
@@ -55,7 +55,7 @@ async def test_a_repeated_message_is_executed_once_also_after_a_restart(path: Pa
     second = SqliteStore(path, NoteBook())
     async with second.open():
         assert await second.remember("id-1", memory("b", "my bicycle is red"), None) == outcome
-        assert await second.recent(limit=5, scope=None) == []
+        assert await second.recent(limit=5, where=EVERYWHERE) == []
         assert await second.forget("id-2", ["a", "b"]) == gone == outcome
         assert await second.outcome_of("id-1") == Outcome(("a",), ("my bicycle is red",))
         assert await second.outcome_of("id-9") is None
@@ -65,7 +65,7 @@ async def test_the_same_text_again_only_gets_the_new_time(store: SqliteStore) ->
     await put(store, "a", "my bicycle is red")
     again = memory("b", "My BICYCLE is red", ts=7.0)
     assert (await store.remember("m-b", again, None)).ids == ("a",)
-    assert [(m.id, m.ts) for m in await store.recent(limit=5, scope=None)] == [("a", 7.0)]
+    assert [(m.id, m.ts) for m in await store.recent(limit=5, where=EVERYWHERE)] == [("a", 7.0)]
     other = await put(store, "c", "my bicycle is red", scope="anna")
     assert other.ids == ("c",)
 
@@ -77,10 +77,10 @@ async def test_vectors_are_there_again_after_a_restart(path: Path) -> None:
             await store.adopt_model("words", 512)
             await put(store, "a", "my bicycle is red")
             await put(store, "b", "the tent is in the attic", scope="anna")
-            found = await store.similar(vector("bicycle"), limit=1, scope=None)
+            found = await store.similar(vector("bicycle"), limit=1, where=EVERYWHERE)
             assert found[0].memory.id == "a"
             assert found[0].cosine == pytest.approx(2**-0.5, abs=1e-6)
-            only = await store.similar(vector("bicycle"), limit=5, scope="anna")
+            only = await store.similar(vector("bicycle"), limit=5, where=Where(("anna",)))
             assert [one.memory.id for one in only] == ["b"]
 
 
@@ -95,39 +95,41 @@ async def test_another_model_drops_the_vectors_and_keeps_the_texts(path: Path) -
         eight = np.eye(8, dtype=np.float32)
         await store.set_vectors(["a", "deleted meanwhile"], eight[:2])
         assert await store.count_unembedded() == 0
-        assert (await store.similar(eight[0], limit=1, scope=None))[0].cosine == 1.0
+        assert (await store.similar(eight[0], limit=1, where=EVERYWHERE))[0].cosine == 1.0
 
 
 async def test_forgotten_is_gone_from_words_and_vectors(store: SqliteStore, path: Path) -> None:
     await put(store, "a", "my bicycle is chartreuse")
     assert await store.forget("f", ["a", "zz"]) == Outcome(("a",), ("my bicycle is chartreuse",))
     words = vector("chartreuse bicycle")
-    assert await store.similar(words, limit=5, scope=None) == []
-    assert await store.matching(["chartreuse"], limit=5, scope=None, vector=words) == []
+    assert await store.similar(words, limit=5, where=EVERYWHERE) == []
+    assert await store.matching(["chartreuse"], limit=5, where=EVERYWHERE, vector=words) == []
 
 
 async def test_words_match_by_stem_scope_and_bm25(store: SqliteStore) -> None:
     await put(store, "a", "the bicycles are in the shed")
     await put(store, "b", "a shed, a shed, and a shed")
     await put(store, "c", "my bicycle is red", scope="anna")
-    found = await store.matching(["bicycle", "shed"], limit=5, scope="household", vector=None)
+    found = await store.matching(
+        ["bicycle", "shed"], limit=5, where=Where(("household",)), vector=None
+    )
     assert [one.memory.id for one in found] == ["a", "b"]
     assert all(one.cosine is None for one in found)
-    both = await store.matching(["bicycle"], limit=5, scope=None, vector=vector("my bicycle"))
+    both = await store.matching(["bicycle"], limit=5, where=EVERYWHERE, vector=vector("my bicycle"))
     assert {one.memory.id: one.cosine is not None for one in both} == {"a": True, "c": True}
 
 
 @pytest.mark.parametrize("asked", ["Größe", "CAFÉ", "cafe", "O'Brien", "O’Brien's", "4711"])
 async def test_words_of_other_alphabets_are_found(store: SqliteStore, asked: str) -> None:
     await put(store, "a", "die größe, das Café, O'Brien und 4711")
-    found = await store.matching(content_words(asked), limit=5, scope=None, vector=None)
+    found = await store.matching(content_words(asked), limit=5, where=EVERYWHERE, vector=None)
     assert [one.memory.id for one in found] == ["a"]
 
 
 @pytest.mark.parametrize("words", [['"'], ["a*"], ["NEAR"], ["x OR y)"], ["-"], ["'"], ["col:x"]])
 async def test_no_word_breaks_the_query_language(store: SqliteStore, words: list[str]) -> None:
     await put(store, "a", "something")
-    assert await store.matching(words, limit=5, scope=None, vector=None) == []
+    assert await store.matching(words, limit=5, where=EVERYWHERE, vector=None) == []
 
 
 def test_quotes_are_doubled() -> None:
@@ -171,7 +173,7 @@ async def test_a_damaged_file_is_kept_aside_and_noted(path: Path, wreck: bytes |
     notes = NoteBook()
     store = SqliteStore(path, notes)
     async with store.open():
-        assert await store.recent(limit=1, scope=None) == []
+        assert await store.recent(limit=1, where=EVERYWHERE) == []
         await store.remember("again", memory("x", "my bicycle is red"), None)
     (aside,) = path.parent.glob("memory.sqlite.corrupt-*")
     assert str(aside) in notes["damaged"]
@@ -210,7 +212,7 @@ async def test_a_locked_file_fails_the_write_and_nothing_else(
         with pytest.raises(EngineError, match="Another program holds") as raised:
             await put(store, "a", "my bicycle is red")
         assert raised.value.retryable
-        assert await store.recent(limit=1, scope=None) == []
+        assert await store.recent(limit=1, where=EVERYWHERE) == []
     assert (await put(store, "a", "my bicycle is red")).ids == ("a",)
 
 
@@ -230,7 +232,7 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     async with store.open():
         pass
     with pytest.raises(EngineError, match="closed"):
-        await store.recent(limit=1, scope=None)
+        await store.recent(limit=1, where=EVERYWHERE)
 
 
 async def test_a_cancelled_write_leaves_no_open_transaction(store: SqliteStore) -> None:
@@ -240,5 +242,5 @@ async def test_a_cancelled_write_leaves_no_open_transaction(store: SqliteStore) 
         for task in tasks[::2]:
             task.cancel()
     assert (await put(store, "after", "my bicycle is red")).ids == ("after",)
-    stored = {one.id for one in await store.recent(limit=50, scope=None)}
+    stored = {one.id for one in await store.recent(limit=50, where=EVERYWHERE)}
     assert {str(n) for n in range(1, 20, 2)} <= stored

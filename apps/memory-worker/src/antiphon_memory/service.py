@@ -41,13 +41,43 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One thing remembered; `ts` is in seconds since the epoch."""
+    """One thing remembered.
+
+    Attributes:
+        id: its id; a UUIDv7 unless it was imported.
+        text: the words.
+        source: where they came from.
+        scope: whose it is.
+        ts: when it was stored or last confirmed, in seconds since the epoch.
+        superseded_by: id of the memory that replaced it; None is one that holds.
+    """
 
     id: str
     text: str
     source: str
     scope: str
     ts: float
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which memories are looked at; nothing named is all.
+
+    Attributes:
+        scopes: of any of these scopes.
+        sources: from any of these sources.
+        since: of this time or later, in seconds since the epoch.
+        until: before this time, in seconds since the epoch.
+    """
+
+    scopes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+
+
+EVERYWHERE = Where()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +90,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a write did: ids and texts of the memories written or deleted."""
+    """What a write did.
+
+    An outcome that is given again for a repeated message has the texts of what is still stored:
+    deleted words are kept nowhere, so those of `forget` are empty then.
+
+    Attributes:
+        ids: of the memories written or deleted, the first 100.
+        texts: theirs.
+        replaced: texts of the memories that were superseded.
+        count: how many were written or deleted.
+    """
 
     ids: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    count: int = 0
 
 
 class MemoryStore(Protocol):
@@ -87,15 +129,52 @@ class MemoryStore(Protocol):
         """Return what the write with this id did; None if there was none."""
 
     async def remember(
-        self, message_id: str, memory: Memory, vector: NDArray[np.float32] | None
+        self,
+        message_id: str,
+        memory: Memory,
+        vector: NDArray[np.float32] | None,
+        *,
+        same: str | None = None,
+        replaces: Sequence[str] = (),
     ) -> Outcome:
-        """Store a memory; the same text (but for case) in the same scope only gets the new time."""
+        """Store a memory.
+
+        Args:
+            message_id: the message that asks for it.
+            memory: what to store.
+            vector: its vector, if there is one.
+            same: id of the memory that says this in other words: it only gets the new time. So does
+                one of the same text (but for case) in the same scope.
+            replaces: ids of memories that this one supersedes.
+        """
+
+    async def restore(self, message_id: str, memories: Sequence[Memory]) -> Outcome:
+        """Store memories under their own ids, without vectors.
+
+        One whose id is there, or whose text is there in the same scope, is passed over.
+        """
 
     async def forget(self, message_id: str, ids: Sequence[str]) -> Outcome:
-        """Delete what is there of `ids`."""
+        """Delete what is there of `ids`, and what that superseded."""
+
+    async def forget_all(self, message_id: str, where: Where) -> Outcome:
+        """Delete everything there, superseded or not; only the scopes of `where` count."""
+
+    async def rows(self, *, after: str, limit: int, where: Where, superseded: bool) -> list[Memory]:
+        """Return memories in the order of their ids, from the first after `after`.
+
+        Args:
+            after: an id; empty is from the first on.
+            limit: how many at the most.
+            where: which; only its scopes count.
+            superseded: also those that were replaced.
+        """
+
+    async def count(self, where: Where) -> int:
+        """Return how many there are, superseded or not; only the scopes of `where` count."""
 
     async def similar(
-        self, vector: NDArray[np.float32], *, limit: int, scope: str | None
+        self, vector: NDArray[np.float32], *, limit: int, where: Where
     ) -> list[Candidate]:
         """Return the nearest memories by cosine, best first."""
 
@@ -104,12 +183,12 @@ class MemoryStore(Protocol):
         words: Sequence[str],
         *,
         limit: int,
-        scope: str | None,
+        where: Where,
         vector: NDArray[np.float32] | None,
     ) -> list[Candidate]:
         """Return memories with any of `words`, best first by BM25; cosines are to `vector`."""
 
-    async def recent(self, *, limit: int, scope: str | None) -> list[Memory]:
+    async def recent(self, *, limit: int, where: Where) -> list[Memory]:
         """Return the newest memories, newest first."""
 
     async def count_unembedded(self) -> int:

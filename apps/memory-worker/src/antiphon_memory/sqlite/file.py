@@ -55,7 +55,9 @@ class SqliteFile:
             finally:
                 self._database = None
 
-    async def read(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+    async def read(
+        self, sql: str, values: tuple[object, ...] | dict[str, object] = ()
+    ) -> list[sqlite3.Row]:
         """Return the rows of a query.
 
         Raises:
@@ -80,6 +82,16 @@ class SqliteFile:
                     await db.commit()
                 finally:
                     await db.rollback()  # does nothing after the commit
+
+    async def checkpoint(self) -> None:
+        """Write the log back into the file and empty it, as far as nobody reads from it just now.
+
+        Raises:
+            EngineError: the file failed, or is closed.
+        """
+        with translated():
+            async with self._writing:
+                await self._opened().writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def reply_to(self, message_id: str, db: aiosqlite.Connection | None = None) -> str | None:
         """Return what was noted of a message; None if it was never carried out.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,44 +17,32 @@ from antiphon_contracts import EngineError
 from antiphon_runtime.offload import ModelThread
 
 from antiphon_memory.embedding import Notes
-from antiphon_memory.service import Candidate, Memory, Outcome
-from antiphon_memory.sqlite.database import SEEN, Schema
+from antiphon_memory.service import EVERYWHERE, Candidate, Memory, Outcome, Where
 from antiphon_memory.sqlite.file import SqliteFile
+from antiphon_memory.sqlite.rows import (
+    ALL_ROWS,
+    CHAIN,
+    COLUMNS,
+    MATCHES,
+    MAX_NAMED,
+    SCHEMA,
+    blob,
+    digest,
+    fts_query,
+    memory_of,
+    outcome_of_reply,
+    outcome_of_rows,
+    reply_of,
+    restore_row,
+    supersede,
+    values_of,
+)
 from antiphon_memory.vectors import VectorIndex, Vectors
 
 T = TypeVar("T")
 
 LOAD_ROWS = 2048
 VECTOR_QUEUE = 64
-
-_MEMORIES = """
-CREATE TABLE memories (
-    row INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    text TEXT NOT NULL,
-    source TEXT NOT NULL,
-    scope TEXT NOT NULL,
-    ts REAL NOT NULL,
-    digest BLOB NOT NULL,
-    embedding BLOB,
-    UNIQUE (scope, digest)
-);
-CREATE INDEX memories_by_ts ON memories (ts);
-CREATE INDEX memories_unembedded ON memories (row) WHERE embedding IS NULL;
-CREATE VIRTUAL TABLE memories_fts USING fts5 (
-    text, content = 'memories', content_rowid = 'row',
-    tokenize = 'porter unicode61 remove_diacritics 2'
-);
-CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
-    INSERT INTO memories_fts (rowid, text) VALUES (new.row, new.text);
-END;
-CREATE TRIGGER memories_deleted AFTER DELETE ON memories BEGIN
-    INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.row, old.text);
-END;
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-
-_SCHEMA = Schema((_MEMORIES + SEEN,))
 
 
 class SqliteStore:
@@ -67,7 +55,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path, _SCHEMA, notes, now=now)
+        self._file = SqliteFile(path, SCHEMA, notes, now=now)
         self._index: VectorIndex | None = None
         self._thread: ModelThread | None = None
 
@@ -120,7 +108,7 @@ class SqliteStore:
             " WHERE embedding IS NULL ORDER BY row LIMIT ?",
             (limit,),
         )
-        return [_memory(row) for row in rows]
+        return [memory_of(row) for row in rows]
 
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
@@ -129,7 +117,7 @@ class SqliteStore:
             for memory_id, vector in zip(ids, vectors, strict=True):
                 rows = await db.execute_fetchall(
                     "UPDATE memories SET embedding = ? WHERE id = ? RETURNING row, scope",
-                    (_blob(vector), memory_id),
+                    (blob(vector), memory_id),
                 )
                 stored += [(row, scope, vector) for row, scope in rows]
         await self._index_put(stored)
@@ -143,28 +131,67 @@ class SqliteStore:
 
     async def outcome_of(self, message_id: str) -> Outcome | None:
         """See the port."""
-        return _outcome(await self._file.reply_to(message_id))
+        reply = await self._file.reply_to(message_id)
+        if reply is None:
+            return None
+        done = json.loads(reply)
+        ids = json.dumps([*done["ids"], *done.get("replaced", ())])
+        found = await self._file.read(
+            f"SELECT id, text FROM ({ALL_ROWS}) WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608  (a constant)
+            (ids,),
+        )
+        return outcome_of_reply(done, {row[0]: row[1] for row in found})
 
-    async def remember(self, message_id: str, memory: Memory, vector: Vectors | None) -> Outcome:
+    async def remember(
+        self,
+        message_id: str,
+        memory: Memory,
+        vector: Vectors | None,
+        *,
+        same: str | None = None,
+        replaces: Sequence[str] = (),
+    ) -> Outcome:
         """See the port."""
         stored: list[tuple[int, str, Vectors]] = []
         async with self._file.transaction() as db:
-            known = _outcome(await self._file.reply_to(message_id, db))
-            if known is not None:
-                return known
-            rows = list(
-                await db.execute_fetchall(
-                    "UPDATE memories SET ts = ? WHERE scope = ? AND digest = ? RETURNING id, text",
-                    (memory.ts, memory.scope, _digest(memory.text)),
-                )
-            )
-            outcome = Outcome((rows[0][0],), (rows[0][1],)) if rows else None
+            if await self._file.reply_to(message_id, db) is not None:
+                return await self._known(message_id)
+            outcome = await self._confirm(db, memory, same)
             if outcome is None:
                 row = await self._insert(db, memory, vector)
-                outcome = Outcome((memory.id,), (memory.text,))
+                outcome = Outcome((memory.id,), (memory.text,), count=1)
                 stored = [] if vector is None else [(row, memory.scope, vector)]
-            await self._file.note_reply(db, message_id, _reply(outcome))
+            gone = await supersede(db, replaces, outcome.ids[0])
+            outcome = replace(outcome, replaced=tuple(row[2] for row in gone))
+            reply = reply_of(outcome, [row[1] for row in gone])
+            await self._file.note_reply(db, message_id, reply)
         await self._index_put(stored)
+        await self._index_remove(gone)
+        return outcome
+
+    async def _known(self, message_id: str) -> Outcome:
+        return await self.outcome_of(message_id) or Outcome()
+
+    async def _confirm(
+        self, db: aiosqlite.Connection, memory: Memory, same: str | None
+    ) -> Outcome | None:
+        """Give the memory that says the same the new time; None if there is none."""
+        rows = list(
+            await db.execute_fetchall(
+                "UPDATE memories SET ts = max(ts, ?) WHERE (scope = ? AND digest = ?) OR id = ?"
+                " RETURNING id, text",
+                (memory.ts, memory.scope, digest(memory.text), same),
+            )
+        )
+        return Outcome((rows[0][0],), (rows[0][1],), count=1) if rows else None
+
+    async def restore(self, message_id: str, memories: Sequence[Memory]) -> Outcome:
+        """See the port."""
+        async with self._file.transaction() as db:
+            if await self._file.reply_to(message_id, db) is not None:
+                return await self._known(message_id)
+            outcome = outcome_of_rows([one for one in memories if await restore_row(db, one)])
+            await self._file.note_reply(db, message_id, reply_of(outcome))
         return outcome
 
     async def _insert(
@@ -179,30 +206,54 @@ class SqliteStore:
                 memory.source,
                 memory.scope,
                 memory.ts,
-                _digest(memory.text),
-                None if vector is None else _blob(vector),
+                digest(memory.text),
+                None if vector is None else blob(vector),
             ),
         )
         return int(row)
 
     async def forget(self, message_id: str, ids: Sequence[str]) -> Outcome:
         """See the port."""
+        return await self._delete(
+            message_id, CHAIN, "id IN (SELECT id FROM chain)", json.dumps(list(ids))
+        )
+
+    async def forget_all(self, message_id: str, where: Where) -> Outcome:
+        """See the port."""
+        condition = "json_array_length(?1) = 0 OR scope IN (SELECT value FROM json_each(?1))"
+        return await self._delete(message_id, "", condition, json.dumps(where.scopes))
+
+    async def _delete(self, message_id: str, before: str, condition: str, value: str) -> Outcome:
+        """Delete what fulfils a condition, and overwrite the words wherever they stood."""
         async with self._file.transaction() as db:
-            known = _outcome(await self._file.reply_to(message_id, db))
-            if known is not None:
-                return known
-            rows = list(
-                await db.execute_fetchall(
-                    "DELETE FROM memories WHERE id IN (SELECT value FROM json_each(?))"
-                    " RETURNING row, id, text",
-                    (json.dumps(list(ids)),),
+            if await self._file.reply_to(message_id, db) is not None:
+                return await self._known(message_id)
+            rows, old = [
+                list(
+                    await db.execute_fetchall(
+                        f"{before} DELETE FROM {table} WHERE {condition} RETURNING rowid, id, text",  # noqa: S608  (constants)
+                        (value,),
+                    )
                 )
+                for table in ("memories", "superseded")
+            ]
+            named = (rows + old)[:MAX_NAMED]
+            outcome = Outcome(
+                tuple(row[1] for row in named),
+                tuple(row[2] for row in named),
+                count=len(rows) + len(old),
             )
-            outcome = Outcome(tuple(row[1] for row in rows), tuple(row[2] for row in rows))
-            await self._file.note_reply(db, message_id, _reply(outcome))
-        if self._index is not None:
-            await self._in_thread(self._index.remove, [row[0] for row in rows])
+            # The index keeps the words of a deleted row until its segments are merged.
+            await db.execute_fetchall("INSERT INTO memories_fts (memories_fts) VALUES ('optimize')")
+            await self._file.note_reply(db, message_id, reply_of(outcome))
+        await self._index_remove(rows)
+        if outcome.count:
+            await self._file.checkpoint()
         return outcome
+
+    async def _index_remove(self, rows: Sequence[sqlite3.Row]) -> None:
+        if self._index is not None and rows:
+            await self._in_thread(self._index.remove, [row[0] for row in rows])
 
     async def prune(self, *, outcomes_before: float) -> None:
         """See the port."""
@@ -211,64 +262,92 @@ class SqliteStore:
 
     # Reading
 
-    async def similar(self, vector: Vectors, *, limit: int, scope: str | None) -> list[Candidate]:
+    async def rows(self, *, after: str, limit: int, where: Where, superseded: bool) -> list[Memory]:
+        """See the port."""
+        rows = await self._file.read(
+            f"SELECT * FROM ({ALL_ROWS}) m WHERE m.id > :after AND {MATCHES}"  # noqa: S608  (constants)
+            " AND (:superseded OR m.superseded_by IS NULL) ORDER BY m.id LIMIT :limit",
+            values_of(Where(where.scopes), after=after, limit=limit, superseded=superseded),
+        )
+        return [memory_of(row) for row in rows]
+
+    async def count(self, where: Where) -> int:
+        """See the port."""
+        ((count,),) = await self._file.read(
+            f"SELECT count(*) FROM ({ALL_ROWS}) m WHERE {MATCHES}",  # noqa: S608  (constants)
+            values_of(Where(where.scopes)),
+        )
+        return int(count)
+
+    async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
         """See the port."""
         if self._index is None:
             return []
-        found = dict(await self._in_thread(self._index.search, vector, limit, scope))
-        rows = await self._file.read(
-            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
-            " WHERE row IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(found)),),
-        )
-        memories = {row[0]: _memory(row) for row in rows}
+        wanted = limit
+        while True:
+            found = await self._nearest(vector, wanted, where.scopes)
+            rows = await self._file.read(
+                f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (constants)
+                f" WHERE row IN (SELECT value FROM json_each(:rows)) AND {MATCHES}",
+                values_of(where, rows=json.dumps(list(found))),
+            )
+            if len(rows) >= limit or len(found) < wanted:
+                break
+            wanted *= 8  # the index knows scopes only; sources and times leave fewer
+        memories = {row[0]: memory_of(row) for row in rows}
         return [
             Candidate(memories[key], cosine) for key, cosine in found.items() if key in memories
-        ]
+        ][:limit]
+
+    async def _nearest(
+        self, vector: Vectors, limit: int, scopes: Sequence[str]
+    ) -> dict[int, float]:
+        """Return keys and cosines, best first."""
+        if self._index is None:
+            raise _closed()
+        found: list[tuple[int, float]] = []
+        for scope in scopes or (None,):
+            found += await self._in_thread(self._index.search, vector, limit, scope)
+        found.sort(key=lambda one: -one[1])
+        return dict(found[:limit])
 
     async def matching(
         self,
         words: Sequence[str],
         *,
         limit: int,
-        scope: str | None,
+        where: Where,
         vector: Vectors | None,
     ) -> list[Candidate]:
         """See the port."""
         if not words:
             return []
         rows = await self._file.read(
-            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts"
+            f"SELECT {COLUMNS}"  # noqa: S608  (constants)
             " FROM (SELECT rowid, bm25(memories_fts) AS score FROM memories_fts"
-            " WHERE memories_fts MATCH ?"
-            " AND (? IS NULL OR rowid IN (SELECT row FROM memories WHERE scope = ?))"
-            " ORDER BY rank LIMIT ?) f JOIN memories m ON m.row = f.rowid ORDER BY f.score",
-            (fts_query(words), scope, scope, limit),
+            " WHERE memories_fts MATCH :words"
+            f" AND (:all OR rowid IN (SELECT row FROM memories m WHERE {MATCHES}))"
+            " ORDER BY rank LIMIT :limit) f JOIN memories m ON m.row = f.rowid ORDER BY f.score",
+            values_of(where, words=fts_query(words), limit=limit, all=where == EVERYWHERE),
         )
         cosines: dict[int, float] = {}
         if vector is not None and self._index is not None and rows:
             cosines = await self._in_thread(self._index.cosines, [row[0] for row in rows], vector)
-        return [Candidate(_memory(row), cosines.get(row[0])) for row in rows]
+        return [Candidate(memory_of(row), cosines.get(row[0])) for row in rows]
 
-    async def recent(self, *, limit: int, scope: str | None) -> list[Memory]:
+    async def recent(self, *, limit: int, where: Where) -> list[Memory]:
         """See the port."""
         rows = await self._file.read(
-            "SELECT m.row, m.id, m.text, m.source, m.scope, m.ts FROM memories m"
-            " WHERE ? IS NULL OR m.scope = ?"
-            " ORDER BY m.ts DESC, m.row DESC LIMIT ?",
-            (scope, scope, limit),
+            f"SELECT {COLUMNS} FROM memories m WHERE {MATCHES}"  # noqa: S608  (constants)
+            " ORDER BY m.ts DESC, m.row DESC LIMIT :limit",
+            values_of(where, limit=limit),
         )
-        return [_memory(row) for row in rows]
+        return [memory_of(row) for row in rows]
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         if self._thread is None:
             raise _closed()
         return await self._thread.call(function, *args)
-
-
-def fts_query(words: Iterable[str]) -> str:
-    """Return an FTS5 query that matches any of `words`, whatever characters are in them."""
-    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
 def _closed() -> EngineError:
@@ -284,26 +363,3 @@ def _load(index: VectorIndex, rows: Sequence[sqlite3.Row]) -> None:
         [row[1] for row in fit],
         vectors.reshape(len(fit), index.dimension).astype(np.float32, copy=False),
     )
-
-
-def _blob(vector: Vectors) -> bytes:
-    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.casefold().encode()).digest()
-
-
-def _memory(row: sqlite3.Row) -> Memory:
-    return Memory(id=row[1], text=row[2], source=row[3], scope=row[4], ts=row[5])
-
-
-def _reply(outcome: Outcome) -> str:
-    return json.dumps({"ids": outcome.ids, "texts": outcome.texts})
-
-
-def _outcome(reply: str | None) -> Outcome | None:
-    if reply is None:
-        return None
-    stored = json.loads(reply)
-    return Outcome(tuple(stored["ids"]), tuple(stored["texts"]))

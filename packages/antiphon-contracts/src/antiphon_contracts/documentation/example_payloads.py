@@ -44,8 +44,12 @@ from antiphon_contracts.payloads.language import (
 from antiphon_contracts.payloads.memory import (
     MemoryDone,
     MemoryForget,
+    MemoryImport,
     MemoryIngest,
+    MemoryList,
+    MemoryPage,
     MemoryQuery,
+    MemoryRecord,
     MemoryRemember,
     MemoryResult,
     MemoryResults,
@@ -205,6 +209,15 @@ _THINKING: tuple[Payload, ...] = (
     ),
 )
 
+_RECORD = MemoryRecord(
+    id=_MEMORY,
+    text="My bicycle is red.",
+    source="tool",
+    scope="person:anna",
+    ts=_TS,
+    superseded_by=_REQUEST,
+)
+
 _REMEMBERING: tuple[Payload, ...] = (
     MemoryQuery(
         text="What colour is my bicycle?",
@@ -212,17 +225,36 @@ _REMEMBERING: tuple[Payload, ...] = (
         max_tokens=400,
         strategy="similarity",
         scope="household",
+        scopes=("person:anna", "site:kitchen"),
+        sources=("user",),
+        since=_TS - 86_400.0,
+        until=_TS,
     ),
     MemoryResults(
         results=(
             MemoryResult(
-                id=_MEMORY, text="My bicycle is red.", source="recipes", score=0.71, ts=_TS
+                id=_MEMORY,
+                text="My bicycle is red.",
+                source="recipes",
+                score=0.71,
+                ts=_TS,
+                scope="person:anna",
             ),
         ),
         error="The embedding model is missing; only words were compared.",
     ),
-    MemoryRemember(text="My bicycle is red.", source="tool", scope="anna"),
-    MemoryForget(ids=(_MEMORY,), query="my bicycle"),
+    MemoryRemember(text="My bicycle is red.", source="tool", scope="person:anna"),
+    MemoryForget(
+        ids=(_MEMORY,),
+        query="my bicycle",
+        scopes=("person:anna",),
+        everything_in=("all",),
+        confirm=True,
+        preview=True,
+    ),
+    MemoryList(after=_MEMORY, limit=50, scopes=("household",), superseded=True),
+    MemoryPage(records=(_RECORD,), next=_MEMORY, error="The disk cannot be read."),
+    MemoryImport(records=(_RECORD,)),
     MemoryIngest(
         title="Manual of the washing machine",
         text="Clean the filter every month.",
@@ -232,6 +264,8 @@ _REMEMBERING: tuple[Payload, ...] = (
         action="remember",
         ids=(_MEMORY,),
         texts=("My bicycle is red.",),
+        replaced=("My bicycle is green.",),
+        count=1,
         progress=0.5,
         error="The disk is full.",
     ),

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from antiphon_contracts.envelope import Payload, Several
+
+_NAME = r"[^/+#{}\s\x00-\x1f\x7f-\x9f](?:[^/+#{}\x00-\x1f\x7f-\x9f]{0,127})"
+
+MemoryScope = Annotated[str, Field(pattern=rf"^(?:household|(?:person|site):{_NAME})$")]
+"""Whose a memory is: `household`, `person:NAME` or `site:NAME`."""
+
+MemoryScopeAsked = Annotated[str, Field(pattern=rf"^(?:all|household|(?:person|site):{_NAME})$")]
+"""A `MemoryScope`, or `all` of them."""
+
+MAX_SCOPES = 16
+MAX_RECORDS = 500
+MAX_FORGOTTEN = 100
+
+Scopes = Annotated[Several[MemoryScopeAsked], Field(max_length=MAX_SCOPES)]
 
 
 class MemoryQuery(Payload):
@@ -17,7 +31,11 @@ class MemoryQuery(Payload):
         top_k: how many results at the most.
         max_tokens: budget of all results together; None is no budget.
         strategy: both rankings fused, meaning alone, or newest first.
-        scope: whose memory, e.g. `household`; None is all.
+        scope: one more scope; `scopes` says more.
+        scopes: whose memories; none named is the household's and those of the site that asks.
+        sources: only from these, e.g. `user`; none named is all.
+        since: only stored or confirmed at this time or later, in seconds since the epoch.
+        until: only stored or confirmed before this time, in seconds since the epoch.
     """
 
     text: str = Field(max_length=100_000)
@@ -25,6 +43,10 @@ class MemoryQuery(Payload):
     max_tokens: int | None = Field(default=None, ge=1)
     strategy: Literal["hybrid", "similarity", "recent"] = "hybrid"
     scope: str | None = None
+    scopes: Scopes = ()
+    sources: Annotated[Several[str], Field(max_length=MAX_SCOPES)] = ()
+    since: float | None = None
+    until: float | None = None
 
 
 class MemoryResult(Payload):
@@ -35,7 +57,8 @@ class MemoryResult(Payload):
         text: what was stored.
         source: where it came from, e.g. `user`.
         score: cosine similarity to the query, -1 to 1 (0 with `recent`).
-        ts: when it was stored, in seconds since the epoch.
+        ts: when it was stored or last confirmed, in seconds since the epoch.
+        scope: whose it is.
     """
 
     id: str
@@ -43,6 +66,7 @@ class MemoryResult(Payload):
     source: str = "user"
     score: float = 0.0
     ts: float = 0.0
+    scope: str = "household"
 
 
 class MemoryResults(Payload):
@@ -60,6 +84,9 @@ class MemoryResults(Payload):
 class MemoryRemember(Payload):
     """Stores a text for good.
 
+    The same fact in other words is not stored twice, and one that it contradicts is superseded: it
+    is found no more, and kept for `MemoryList` alone.
+
     Attributes:
         text: the words to remember.
         source: where they come from.
@@ -68,19 +95,89 @@ class MemoryRemember(Payload):
 
     text: str = Field(min_length=1, max_length=20_000)
     source: str = "user"
-    scope: str = "household"
+    scope: MemoryScope = "household"
 
 
 class MemoryForget(Payload):
-    """Deletes memories, by id or by the query that they match best.
+    """Deletes memories, and what they superseded: by id, by query, or whole scopes.
+
+    To have a deletion by query confirmed, ask with `preview`, show the texts, and send the ids.
 
     Attributes:
         ids: exactly these.
-        query: the best match of this text, if it is close enough.
+        query: the best match of this text, if it is close enough; with `preview` all that match.
+        scopes: where `query` looks; none named is the household and the site that asks.
+        everything_in: all that is in these scopes; needs `confirm`.
+        confirm: whether `everything_in` is meant.
+        preview: deletes nothing; the answer says what would be.
     """
 
     ids: Several[str] = ()
     query: str | None = None
+    scopes: Scopes = ()
+    everything_in: Scopes = ()
+    confirm: bool = False
+    preview: bool = False
+
+
+class MemoryRecord(Payload):
+    """One memory as it is listed, exported and imported.
+
+    Attributes:
+        id: its id; the same id is the same memory everywhere.
+        text: what was stored.
+        source: where it came from, e.g. `user`.
+        scope: whose it is.
+        ts: when it was stored or last confirmed, in seconds since the epoch.
+        superseded_by: id of the memory that replaced it; None is one that holds.
+    """
+
+    id: str = Field(min_length=1, max_length=200)
+    text: str = Field(min_length=1, max_length=20_000)
+    source: str = Field(default="user", max_length=200)
+    scope: str = Field(default="household", max_length=200)
+    ts: float = 0.0
+    superseded_by: str | None = Field(default=None, max_length=200)
+
+
+class MemoryList(Payload):
+    """Asks for memories page by page, in the order of their ids.
+
+    Attributes:
+        after: `MemoryPage.next` of the page before; None is the first page.
+        limit: how many at the most.
+        scopes: whose memories; none named is all.
+        superseded: also those that were replaced.
+    """
+
+    after: str | None = None
+    limit: int = Field(default=100, ge=1, le=MAX_RECORDS)
+    scopes: Scopes = ()
+    superseded: bool = False
+
+
+class MemoryPage(Payload):
+    """Some memories, a MiB of text at the most.
+
+    Attributes:
+        records: the memories.
+        next: what the next page is asked for with; None is the end.
+        error: one sentence for people; None is success.
+    """
+
+    records: Several[MemoryRecord] = ()
+    next: str | None = None
+    error: str | None = None
+
+
+class MemoryImport(Payload):
+    """Stores memories as they were exported; ids that are there already are passed over.
+
+    Attributes:
+        records: the memories.
+    """
+
+    records: Annotated[Several[MemoryRecord], Field(max_length=MAX_RECORDS)]
 
 
 class MemoryIngest(Payload):
@@ -104,14 +201,18 @@ class MemoryDone(Payload):
 
     Attributes:
         action: what was asked for.
-        ids: the memories written or deleted; empty if nothing matched.
+        ids: the memories written or deleted, the first 100; empty if nothing matched.
         texts: their texts, so that the speaker can say what was forgotten.
+        replaced: texts of the memories that this one superseded.
+        count: how many were written or deleted; None where `ids` says so.
         progress: 0 to 1; below 1 more messages follow.
         error: one sentence for people; None is success.
     """
 
-    action: Literal["remember", "forget", "ingest"]
+    action: Literal["remember", "forget", "ingest", "import"]
     ids: Several[str] = ()
     texts: Several[str] = ()
+    replaced: Several[str] = ()
+    count: int | None = None
     progress: float = Field(default=1.0, ge=0, le=1)
     error: str | None = None

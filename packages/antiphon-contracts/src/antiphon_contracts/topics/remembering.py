@@ -11,7 +11,10 @@ from antiphon_contracts.payloads.history import (
 from antiphon_contracts.payloads.memory import (
     MemoryDone,
     MemoryForget,
+    MemoryImport,
     MemoryIngest,
+    MemoryList,
+    MemoryPage,
     MemoryQuery,
     MemoryRemember,
     MemoryResults,
@@ -22,7 +25,7 @@ from antiphon_contracts.topic import RequestTopic, Topic
 MEMORY_RESULTS = Topic[MemoryResults](
     "memory/results",
     1,
-    Flow(Role.MEMORY, Role.LLM | Role.TOOLS | Role.ROUTER),
+    Flow(Role.MEMORY, Role.LLM | Role.TOOLS | Role.ROUTER | Role.OPERATOR),
     "What was found.",
     model=MemoryResults,
     type="memory.results/1",
@@ -30,7 +33,7 @@ MEMORY_RESULTS = Topic[MemoryResults](
 MEMORY_QUERY = RequestTopic[MemoryQuery, MemoryResults](
     "memory/query",
     1,
-    Flow(Role.LLM | Role.TOOLS | Role.ROUTER, Role.MEMORY),
+    Flow(Role.LLM | Role.TOOLS | Role.ROUTER | Role.OPERATOR, Role.MEMORY),
     "Asks long-term memory.",
     model=MemoryQuery,
     type="memory.query/1",
@@ -60,6 +63,32 @@ MEMORY_FORGET = RequestTopic[MemoryForget, MemoryDone](
     "Deletes memories.",
     model=MemoryForget,
     type="memory.forget/1",
+    reply=MEMORY_DONE,
+)
+MEMORY_PAGE = Topic[MemoryPage](
+    "memory/page",
+    1,
+    Flow(Role.MEMORY, Role.OPERATOR),
+    "Some of what is remembered.",
+    model=MemoryPage,
+    type="memory.page/1",
+)
+MEMORY_LIST = RequestTopic[MemoryList, MemoryPage](
+    "memory/list",
+    1,
+    Flow(Role.OPERATOR, Role.MEMORY),
+    "Asks for all that is remembered, page by page.",
+    model=MemoryList,
+    type="memory.list/1",
+    reply=MEMORY_PAGE,
+)
+MEMORY_IMPORT = RequestTopic[MemoryImport, MemoryDone](
+    "memory/import",
+    1,
+    Flow(Role.OPERATOR, Role.MEMORY),
+    "Stores memories that were exported.",
+    model=MemoryImport,
+    type="memory.import/1",
     reply=MEMORY_DONE,
 )
 MEMORY_INGEST = RequestTopic[MemoryIngest, MemoryDone](

@@ -1,0 +1,176 @@
+"""Memories as rows: tables, statements, and what stands in a row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import aiosqlite
+import numpy as np
+
+from antiphon_memory.service import Memory, Outcome, Where
+from antiphon_memory.sqlite.database import SEEN, Schema
+from antiphon_memory.vectors import Vectors
+
+_MEMORIES = """
+CREATE TABLE memories (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL,
+    source TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    ts REAL NOT NULL,
+    digest BLOB NOT NULL,
+    embedding BLOB,
+    UNIQUE (scope, digest)
+);
+CREATE INDEX memories_by_ts ON memories (ts);
+CREATE INDEX memories_unembedded ON memories (row) WHERE embedding IS NULL;
+CREATE VIRTUAL TABLE memories_fts USING fts5 (
+    text, content = 'memories', content_rowid = 'row',
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
+    INSERT INTO memories_fts (rowid, text) VALUES (new.row, new.text);
+END;
+CREATE TRIGGER memories_deleted AFTER DELETE ON memories BEGIN
+    INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.row, old.text);
+END;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+# What was replaced stands in a table of its own: no search looks there.
+_SUPERSEDED = """
+CREATE TABLE superseded (
+    id TEXT PRIMARY KEY,
+    text TEXT NOT NULL,
+    source TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    ts REAL NOT NULL,
+    superseded_by TEXT NOT NULL
+);
+CREATE INDEX superseded_by_id ON superseded (superseded_by);
+"""
+# Version 1 noted the words of what it wrote and deleted; ids say enough.
+_SCRUB = """
+UPDATE seen SET reply = json_remove(reply, '$.texts') WHERE json_valid(reply);
+"""
+
+SCHEMA = Schema((_MEMORIES + SEEN, _SUPERSEDED + _SCRUB))
+
+COLUMNS = "m.row, m.id, m.text, m.source, m.scope, m.ts"
+MATCHES = (
+    "(json_array_length(:scopes) = 0 OR m.scope IN (SELECT value FROM json_each(:scopes)))"
+    " AND (json_array_length(:sources) = 0 OR m.source IN (SELECT value FROM json_each(:sources)))"
+    " AND (:since IS NULL OR m.ts >= :since) AND (:until IS NULL OR m.ts < :until)"
+)
+ALL_ROWS = (
+    "SELECT 0 AS row, id, text, source, scope, ts, NULL AS superseded_by FROM memories"
+    " UNION ALL SELECT 0, id, text, source, scope, ts, superseded_by FROM superseded"
+)
+# A memory and, however long the chain, what it superseded.
+CHAIN = (
+    "WITH RECURSIVE chain(id) AS (SELECT value FROM json_each(?)"
+    " UNION SELECT s.id FROM superseded s JOIN chain c ON s.superseded_by = c.id)"
+)
+MAX_NAMED = 100
+
+
+def fts_query(words: Iterable[str]) -> str:
+    """Return an FTS5 query that matches any of `words`, whatever characters are in them."""
+    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+
+
+def blob(vector: Vectors) -> bytes:
+    """Return a vector as it is stored: little-endian float32."""
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def digest(text: str) -> bytes:
+    """Return what two texts share that differ in case alone."""
+    return hashlib.sha256(text.casefold().encode()).digest()
+
+
+def values_of(where: Where, **more: object) -> dict[str, object]:
+    """Return the values of a statement with `MATCHES` in it."""
+    return {
+        "scopes": json.dumps(where.scopes),
+        "sources": json.dumps(where.sources),
+        "since": where.since,
+        "until": where.until,
+        **more,
+    }
+
+
+async def supersede(db: aiosqlite.Connection, ids: Sequence[str], by: str) -> list[sqlite3.Row]:
+    """Move memories to where no search looks; returns row, id and text of each."""
+    named = json.dumps([one for one in ids if one != by])
+    await db.execute_fetchall(
+        "INSERT OR REPLACE INTO superseded (id, text, source, scope, ts, superseded_by)"
+        " SELECT id, text, source, scope, ts, ? FROM memories"
+        " WHERE id IN (SELECT value FROM json_each(?))",
+        (by, named),
+    )
+    return list(
+        await db.execute_fetchall(
+            "DELETE FROM memories WHERE id IN (SELECT value FROM json_each(?))"
+            " RETURNING row, id, text",
+            (named,),
+        )
+    )
+
+
+async def restore_row(db: aiosqlite.Connection, memory: Memory) -> bool:
+    """Insert a memory that is not there; returns whether it was not."""
+    there = await db.execute_fetchall(
+        f"SELECT 1 FROM ({ALL_ROWS}) m WHERE m.id = ?",  # noqa: S608  (a constant)
+        (memory.id,),
+    )
+    if list(there):
+        return False
+    values = (memory.id, memory.text, memory.source, memory.scope, memory.ts)
+    if memory.superseded_by is not None:
+        await db.execute_fetchall(
+            "INSERT INTO superseded (id, text, source, scope, ts, superseded_by)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (*values, memory.superseded_by),
+        )
+        return True
+    inserted = await db.execute_fetchall(
+        "INSERT INTO memories (id, text, source, scope, ts, digest) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING RETURNING row",
+        (*values, digest(memory.text)),
+    )
+    return bool(list(inserted))
+
+
+def memory_of(row: sqlite3.Row) -> Memory:
+    """Return the memory in a row of `COLUMNS`, or of `ALL_ROWS`."""
+    _, *fields = row
+    return Memory(*fields)
+
+
+def outcome_of_rows(memories: Sequence[Memory]) -> Outcome:
+    """Return the outcome of having written memories."""
+    named = memories[:MAX_NAMED]
+    return Outcome(
+        tuple(one.id for one in named), tuple(one.text for one in named), count=len(memories)
+    )
+
+
+def reply_of(outcome: Outcome, replaced: Sequence[str] = ()) -> str:
+    """Return what is noted of a write: ids alone, because words may be deleted later."""
+    return json.dumps({"ids": outcome.ids, "replaced": replaced, "count": outcome.count})
+
+
+def outcome_of_reply(done: dict[str, Any], texts: dict[str, str]) -> Outcome:
+    """Return the outcome that was noted; `texts` are those that are still there, by id."""
+    return Outcome(
+        tuple(done["ids"]),
+        tuple(texts[one] for one in done["ids"] if one in texts),
+        tuple(texts[one] for one in done.get("replaced", ()) if one in texts),
+        done.get("count", len(done["ids"])),
+    )
