@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_memory.service import EVERYWHERE, Memory, Outcome, Where
-from antiphon_memory.sqlite.memories import SqliteStore, fts_query
+from antiphon_memory.sqlite.database import SEEN
+from antiphon_memory.sqlite.memories import SqliteStore
+from antiphon_memory.sqlite.rows import MEMORIES, fts_query
 from antiphon_memory.testing import NoteBook, WordEmbedder
 from antiphon_memory.utterances import content_words
 from antiphon_memory.vectors import Vectors
@@ -54,10 +57,13 @@ async def test_a_repeated_message_is_executed_once_also_after_a_restart(path: Pa
         gone = await first.forget("id-2", ["a"])
     second = SqliteStore(path, NoteBook())
     async with second.open():
-        assert await second.remember("id-1", memory("b", "my bicycle is red"), None) == outcome
+        repeated = await second.remember("id-1", memory("b", "my bicycle is red"), None)
+        assert repeated.ids == outcome.ids
         assert await second.recent(limit=5, where=EVERYWHERE) == []
-        assert await second.forget("id-2", ["a", "b"]) == gone == outcome
-        assert await second.outcome_of("id-1") == Outcome(("a",), ("my bicycle is red",))
+        again = await second.forget("id-2", ["a", "b"])
+        assert gone.texts == outcome.texts == ("my bicycle is red",)
+        assert again == Outcome(("a",), count=1)  # deleted words are kept nowhere
+        assert await second.outcome_of("id-1") == again
         assert await second.outcome_of("id-9") is None
 
 
@@ -100,7 +106,8 @@ async def test_another_model_drops_the_vectors_and_keeps_the_texts(path: Path) -
 
 async def test_forgotten_is_gone_from_words_and_vectors(store: SqliteStore, path: Path) -> None:
     await put(store, "a", "my bicycle is chartreuse")
-    assert await store.forget("f", ["a", "zz"]) == Outcome(("a",), ("my bicycle is chartreuse",))
+    gone = Outcome(("a",), ("my bicycle is chartreuse",), count=1)
+    assert await store.forget("f", ["a", "zz"]) == gone
     words = vector("chartreuse bicycle")
     assert await store.similar(words, limit=5, where=EVERYWHERE) == []
     assert await store.matching(["chartreuse"], limit=5, where=EVERYWHERE, vector=words) == []
@@ -244,3 +251,96 @@ async def test_a_cancelled_write_leaves_no_open_transaction(store: SqliteStore) 
     assert (await put(store, "after", "my bicycle is red")).ids == ("after",)
     stored = {one.id for one in await store.recent(limit=50, where=EVERYWHERE)}
     assert {str(n) for n in range(1, 20, 2)} <= stored
+
+
+async def test_what_was_replaced_is_kept_for_lists_alone(store: SqliteStore) -> None:
+    await put(store, "a", "my bicycle is red")
+    new = memory("b", "my bicycle is blue", ts=2.0)
+    outcome = await store.remember("m-b", new, vector(new.text), replaces=["a", "unknown"])
+    assert outcome == Outcome(("b",), (new.text,), ("my bicycle is red",), 1)
+    assert await store.remember("m-b", new, None, replaces=["b"]) == outcome
+    words = vector("my bicycle is red")
+    for found in (
+        await store.similar(words, limit=5, where=EVERYWHERE),
+        await store.matching(["bicycle", "red"], limit=5, where=EVERYWHERE, vector=words),
+    ):
+        assert [one.memory.id for one in found] == ["b"]
+    assert await store.count_unembedded() == 0
+    rows = await store.rows(after="", limit=9, where=EVERYWHERE, superseded=True)
+    assert [(one.id, one.superseded_by) for one in rows] == [("a", "b"), ("b", None)]
+    holding = await store.rows(after="", limit=9, where=EVERYWHERE, superseded=False)
+    assert [one.id for one in holding] == ["b"]
+    await put(store, "c", "my bicycle is red")  # once more: a memory of its own
+    assert [m.id for m in await store.recent(limit=9, where=EVERYWHERE)] == ["b", "c"]
+
+
+async def test_a_memory_takes_what_it_replaced_along(store: SqliteStore) -> None:
+    await put(store, "a", "red")
+    await store.remember("2", memory("b", "green"), None, replaces=["a"])
+    await store.remember("3", memory("c", "blue"), None, replaces=["b"])
+    gone = await store.forget("f", ["c"])
+    assert (gone.ids[0], set(gone.ids), gone.count) == ("c", {"a", "b", "c"}, 3)
+    assert await store.count(EVERYWHERE) == 0
+
+
+async def test_the_bytes_of_what_was_forgotten_are_gone(path: Path) -> None:
+    store = SqliteStore(path, NoteBook())
+    async with store.open():
+        await store.adopt_model("words", 512)
+        for number in range(300):
+            await put(store, str(number), f"box {number} holds nails")
+        await put(store, "x", "the xylophone is zeppelinous")
+        new = memory("y", "the xylophone is quagmired")
+        await store.remember("m-y", new, vector(new.text), replaces=["x"])
+        await put(store, "z", "the xylophone stays here")
+        secrets = (b"zeppelinous", b"quagmired", b"eppelin", b"uagmir")
+
+        def on_disk() -> list[bytes]:
+            files = b"".join(item.read_bytes() for item in path.parent.iterdir())
+            return [secret for secret in secrets if secret in files]
+
+        await store._file.checkpoint()
+        assert b"zeppelinous" in on_disk()
+        await store.forget("f", ["y"])
+        assert on_disk() == []
+        await store.forget("f", ["y"])
+        assert on_disk() == []
+        assert [m.id for m in await store.recent(limit=1, where=Where(sources=("user",)))]
+    assert on_disk() == []
+
+
+async def test_scopes_are_deleted_whole(store: SqliteStore) -> None:
+    for number in range(150):
+        await put(store, f"h{number}", f"box {number}")
+    await put(store, "k", "the kettle", scope="site:kitchen")
+    kitchen = Where(("site:kitchen",))
+    assert await store.count(kitchen) == 1
+    assert (await store.forget_all("1", kitchen)).texts == ("the kettle",)
+    done = await store.forget_all("2", EVERYWHERE)
+    assert (done.count, len(done.ids)) == (150, 100)
+    await put(store, "later", "box 1")
+    assert (await store.forget_all("2", EVERYWHERE)).count == 150  # the same message again
+    assert await store.count(EVERYWHERE) == 1
+
+
+def holds(path: Path, words: bytes) -> bool:
+    return words in path.read_bytes()
+
+
+async def test_version_one_files_are_read_and_their_words_scrubbed(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(MEMORIES + SEEN + "PRAGMA user_version = 1;")
+        db.execute(
+            "INSERT INTO memories (id, text, source, scope, ts, digest)"
+            " VALUES ('a', 'my bicycle is red', 'user', 'household', 1.0, x'00')"
+        )
+        reply = json.dumps({"ids": ["a", "b"], "texts": ["my bicycle is red", "zeppelinous"]})
+        db.execute("INSERT INTO seen VALUES ('m', ?, 1.0)", (reply,))
+        db.commit()
+    store = SqliteStore(path, NoteBook())
+    async with store.open():
+        assert [m.id for m in await store.recent(limit=5, where=EVERYWHERE)] == ["a"]
+        assert await store.outcome_of("m") == Outcome(("a", "b"), ("my bicycle is red",), (), 2)
+        await store._file.checkpoint()
+        assert not holds(path, b"zeppelinous")

@@ -13,20 +13,15 @@ from antiphon_contracts import (
     MemoryForget,
     MemoryIngest,
     MemoryQuery,
-    MemoryRemember,
     MemoryResult,
     MemoryResults,
     Message,
-    new_id,
 )
 
 from antiphon_memory.embedding import Embedding
 from antiphon_memory.ranking import Floors, fuse, within_budget
 from antiphon_memory.utterances import (
     content_words,
-    is_acknowledgement,
-    is_question,
-    normalise,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +30,9 @@ if TYPE_CHECKING:
 
 CANDIDATES = 50
 """How many each ranking hands to the fusion, at least."""
+
+PREVIEWED = 20
+UNCONFIRMED = "Nothing is forgotten: say with `confirm` that all of it is meant."
 
 DAY_S = 86_400.0
 
@@ -204,6 +202,25 @@ class MemoryStore(Protocol):
         """Delete older outcomes of writes."""
 
 
+async def candidates(
+    store: MemoryStore,
+    words: Sequence[str],
+    vector: NDArray[np.float32] | None,
+    where: Where,
+    *,
+    by_words: bool,
+    limit: int,
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Return what is near by meaning, and what shares words."""
+    near = await store.similar(vector, limit=limit, where=where) if vector is not None else []
+    matching = (
+        await store.matching(words, limit=limit, where=where, vector=vector)
+        if words and (by_words or vector is None)
+        else []
+    )
+    return near, matching
+
+
 class MemoryService:
     """Handles memory's requests.
 
@@ -211,7 +228,6 @@ class MemoryService:
         store: keeps it all.
         embedding: gives vectors, or not: then words alone decide.
         floors: what counts as relevant.
-        on_unembedded: called when a memory was stored without a vector.
         now: the clock, in seconds since the epoch.
     """
 
@@ -221,44 +237,38 @@ class MemoryService:
         embedding: Embedding,
         *,
         floors: Floors,
-        on_unembedded: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._embedding = embedding
         self._floors = floors
-        self._on_unembedded = on_unembedded
         self._now = now
 
     async def on_query(self, message: Message[MemoryQuery]) -> MemoryResults:
         """Return what has to do with the question, best first; nothing rather than noise."""
         query = message.data
+        asked = query.scopes if query.scope is None else (query.scope, *query.scopes)
+        where = Where(
+            _scopes(asked, message.site_id), query.sources, since=query.since, until=query.until
+        )
         if query.strategy == "recent":
-            memories = await self._store.recent(limit=query.top_k, scope=query.scope)
+            memories = await self._store.recent(limit=query.top_k, where=where)
             found = [Candidate(memory, None) for memory in memories]
         else:
             found = await self._search(
-                query.text, query.scope, by_words=query.strategy == "hybrid", limit=query.top_k
+                query.text, where, by_words=query.strategy == "hybrid", limit=query.top_k
             )
         kept = within_budget(found[: query.top_k], lambda one: one.memory.text, query.max_tokens)
         return MemoryResults(results=tuple(map(_result, kept)))
 
     async def _search(
-        self, text: str, scope: str | None, *, by_words: bool, limit: int
+        self, text: str, where: Where, *, by_words: bool, limit: int
     ) -> list[Candidate]:
         """Return relevant memories, best first; without vectors words decide in any case."""
-        limit = max(limit, CANDIDATES)
         words = content_words(text)
         vector = await self._embedding.embed_or_none(text) if text.strip() else None
-        near = (
-            await self._store.similar(vector, limit=limit, scope=scope)
-            if vector is not None
-            else []
-        )
-        matching = (
-            await self._store.matching(words, limit=limit, scope=scope, vector=vector)
-            if words and (by_words or vector is None)
-            else []
+        near, matching = await candidates(
+            self._store, words, vector, where, by_words=by_words, limit=max(limit, CANDIDATES)
         )
         by_id = {one.memory.id: one for one in (*near, *matching)}
         sharing = {one.memory.id for one in matching}
@@ -273,37 +283,45 @@ class MemoryService:
             )
         ]
 
-    async def on_remember(self, message: Message[MemoryRemember]) -> MemoryDone:
-        """Store a text; questions and acknowledgements are refused."""
-        text = normalise(message.data.text)
-        refusal = _why_not(text)
-        if refusal:
-            return MemoryDone(action="remember", error=refusal)
-        outcome = await self._store.outcome_of(message.id)
-        if outcome is None:
-            vector = await self._embedding.embed_or_none(text)
-            memory = Memory(new_id(), text, message.data.source, message.data.scope, ts=self._now())
-            outcome = await self._store.remember(message.id, memory, vector)
-            if vector is None:
-                self._on_unembedded()
-        return MemoryDone(action="remember", ids=outcome.ids, texts=outcome.texts)
-
     async def on_forget(self, message: Message[MemoryForget]) -> MemoryDone:
-        """Delete by ids, or what a query matches best if that is close enough."""
+        """Delete by ids, whole scopes, or what a query matches best if that is close enough."""
         asked = message.data
+        if asked.everything_in:
+            return await self._forget_all(message.id, asked)
+        if asked.preview:
+            return await self._preview(asked, message.site_id)
         outcome = await self._store.outcome_of(message.id)
         if outcome is None:
             ids = asked.ids
             if not ids and asked.query:
-                ids = await self._best_match(asked.query)
+                ids = await self._best_match(asked.query, _scopes(asked.scopes, message.site_id))
             outcome = await self._store.forget(message.id, ids)
-        return MemoryDone(action="forget", ids=outcome.ids, texts=outcome.texts)
+        return _forgotten(outcome)
 
-    async def _best_match(self, query: str) -> tuple[str, ...]:
+    async def _forget_all(self, message_id: str, asked: MemoryForget) -> MemoryDone:
+        where = Where(() if "all" in asked.everything_in else asked.everything_in)
+        if asked.preview:
+            return MemoryDone(action="forget", count=await self._store.count(where))
+        if not asked.confirm:
+            return MemoryDone(action="forget", error=UNCONFIRMED)
+        return _forgotten(await self._store.forget_all(message_id, where))
+
+    async def _preview(self, asked: MemoryForget, site_id: str) -> MemoryDone:
+        """Return what matches a query, the best first, at most 20; nothing is deleted."""
+        where = Where(_scopes(asked.scopes, site_id))
+        found = await self._search(asked.query or "", where, by_words=True, limit=PREVIEWED)
+        memories = [one.memory for one in found[:PREVIEWED]]
+        return MemoryDone(
+            action="forget",
+            ids=tuple(memory.id for memory in memories),
+            texts=tuple(memory.text for memory in memories),
+        )
+
+    async def _best_match(self, query: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
         words = content_words(query)
         near_enough = [
             one
-            for one in await self._search(query, None, by_words=True, limit=1)
+            for one in await self._search(query, Where(scopes), by_words=True, limit=1)
             if self._floors.may_forget(one.cosine, has_all_words=_has_all(words, one.memory.text))
         ]
         # Without cosines all are equal here, and `max` takes the first: the best by words.
@@ -319,6 +337,17 @@ class MemoryService:
         await self._store.prune(outcomes_before=self._now() - DAY_S)
 
 
+def _scopes(asked: tuple[str, ...], site_id: str) -> tuple[str, ...]:
+    """Return the scopes that are meant; empty is all."""
+    if "all" in asked:
+        return ()
+    return tuple(dict.fromkeys(asked)) or ("household", f"site:{site_id}")
+
+
+def _forgotten(outcome: Outcome) -> MemoryDone:
+    return MemoryDone(action="forget", ids=outcome.ids, texts=outcome.texts, count=outcome.count)
+
+
 def _result(found: Candidate) -> MemoryResult:
     memory = found.memory
     return MemoryResult(
@@ -327,18 +356,9 @@ def _result(found: Candidate) -> MemoryResult:
         source=memory.source,
         score=found.cosine or 0.0,
         ts=memory.ts,
+        scope=memory.scope,
     )
 
 
 def _has_all(words: Sequence[str], text: str) -> bool:
     return bool(words) and set(words) <= set(content_words(text))
-
-
-def _why_not(text: str) -> str | None:
-    if not text:
-        return "There is nothing to remember."
-    if is_question(text):
-        return "That is a question; I remember only what I am told."
-    if is_acknowledgement(text):
-        return "There is nothing in that to remember."
-    return None

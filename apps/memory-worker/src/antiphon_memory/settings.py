@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from antiphon_runtime.settings import Settings
 from pydantic import Field, SecretStr
@@ -23,6 +23,11 @@ class MemorySettings(Settings):
     store: str = Field(default="sqlite", description="Where memories are kept.")
     path: Path | None = Field(
         default=None, description="SQLite file; empty is memory.sqlite in the data folder."
+    )
+    keep: Literal["asked", "facts"] = Field(
+        default="asked",
+        description="What is remembered: only what somebody asks for, or also facts and "
+        "preferences said in passing (English rules).",
     )
     history_store: str = Field(default="sqlite", description="Where conversations are kept.")
     engine: str = Field(

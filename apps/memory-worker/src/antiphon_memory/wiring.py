@@ -10,9 +10,14 @@ from antiphon_contracts import (
     HISTORY_APPEND,
     HISTORY_QUERY,
     MEMORY_FORGET,
+    MEMORY_IMPORT,
     MEMORY_INGEST,
+    MEMORY_LIST,
     MEMORY_QUERY,
     MEMORY_REMEMBER,
+    HistoryAppend,
+    HistoryDone,
+    Message,
 )
 from antiphon_models import ModelStore, default_root
 from antiphon_runtime import Remote, Upstream, Wiring, Worker, load_engine, serve
@@ -21,9 +26,11 @@ from antiphon_runtime.tasks import running
 from antiphon_memory.conversations import Conversations, ConversationStore
 from antiphon_memory.embedder import Embedder
 from antiphon_memory.embedding import RETRY_S, Embedding
+from antiphon_memory.exporting import Exporter
 from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
 from antiphon_memory.reindexing import Reindexer
+from antiphon_memory.remembering import Remembering
 from antiphon_memory.service import MemoryService, MemoryStore
 from antiphon_memory.settings import MemorySettings
 
@@ -71,15 +78,21 @@ def wire(
         store,
         embedding,
         floors=Floors(settings.relevance_floor, settings.keyword_floor, settings.forget_floor),
-        on_unembedded=reindexer.wake,
     )
+    remembering = Remembering(store, embedding, on_unembedded=reindexer.wake)
 
+    exporter = Exporter(store, on_unembedded=reindexer.wake)
     conversations = Conversations(conversation_store, days=settings.history_days)
 
     async def adopt_model() -> None:
         await store.adopt_model(embedding.name, embedding.dimension)
         worker.health.engine = f"{settings.store}, {embedding.description}"
         reindexer.wake()
+
+    async def on_append(message: Message[HistoryAppend]) -> HistoryDone:
+        if settings.keep == "facts":
+            await remembering.consider(message)
+        return await conversations.on_append(message)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -92,10 +105,12 @@ def wire(
     return Wiring(
         [
             serve(MEMORY_QUERY, service.on_query, concurrency=QUERIES_AT_ONCE),
-            serve(MEMORY_REMEMBER, service.on_remember),
+            serve(MEMORY_REMEMBER, remembering.on_remember),
             serve(MEMORY_FORGET, service.on_forget),
             serve(MEMORY_INGEST, service.on_ingest),
-            serve(HISTORY_APPEND, conversations.on_append),
+            serve(MEMORY_LIST, exporter.on_list),
+            serve(MEMORY_IMPORT, exporter.on_import),
+            serve(HISTORY_APPEND, on_append),
             serve(HISTORY_QUERY, conversations.on_query),
         ],
         lifespan=lifespan,

@@ -15,7 +15,7 @@ from antiphon_memory.service import Memory, Outcome, Where
 from antiphon_memory.sqlite.database import SEEN, Schema
 from antiphon_memory.vectors import Vectors
 
-_MEMORIES = """
+MEMORIES = """
 CREATE TABLE memories (
     row INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -59,7 +59,7 @@ _SCRUB = """
 UPDATE seen SET reply = json_remove(reply, '$.texts') WHERE json_valid(reply);
 """
 
-SCHEMA = Schema((_MEMORIES + SEEN, _SUPERSEDED + _SCRUB))
+SCHEMA = Schema((MEMORIES + SEEN, _SUPERSEDED + _SCRUB))
 
 COLUMNS = "m.row, m.id, m.text, m.source, m.scope, m.ts"
 MATCHES = (
