@@ -119,6 +119,17 @@ async def test_remember_and_forget_reach_the_memory() -> None:
         ]
 
 
+async def test_what_was_superseded_is_said() -> None:
+    async with home() as (house, _):
+        heard = await house.hear_raw(ANSWER)
+        ask(house, "Remember that my bicycle is red.")
+        ask(house, "Remember that my bicycle is blue now.")
+        found = answers(await heard.until(2))
+        assert found[1].answer == (
+            "I will remember that your bicycle is blue now, and no longer that your bicycle is red."
+        )
+
+
 async def test_a_rejected_utterance_is_answered_with_an_apology() -> None:
     async with home() as (house, _):
         heard, said = await house.hear_raw(ANSWER), await house.hear(TTS_SAY)

@@ -126,7 +126,8 @@ async def test_remember_and_recall_go_to_memory() -> None:
 
     async def on_remember(message: Message[MemoryRemember]) -> MemoryDone:
         asked.append(message)
-        return MemoryDone(action="remember", ids=("m1",))
+        replaced = ("my bicycle is red",) if "blue" in message.data.text else ()
+        return MemoryDone(action="remember", ids=("m1",), replaced=replaced)
 
     async def on_query(message: Message[MemoryQuery]) -> MemoryResults:
         asked.append(message)
@@ -140,6 +141,8 @@ async def test_remember_and_recall_go_to_memory() -> None:
         assert done.result == {"memories": ["my bicycle is red"]}
         assert [m.data.text for m in asked] == ["my bicycle is red", "bicycle"]
         assert {m.turn_id for m in asked} == {"t1"}
+        done = await house.call("remember", text="my bicycle is blue")
+        assert done.result == {"remembered": True, "replaced": ["my bicycle is red"]}
 
 
 async def test_a_call_that_is_repeated_after_a_crash_asks_memory_under_the_same_id() -> None:

@@ -19,6 +19,7 @@ from antiphon_contracts import (
 )
 
 from antiphon_memory.embedding import Embedding
+from antiphon_memory.facts import compare
 from antiphon_memory.ranking import Floors, fuse, within_budget
 from antiphon_memory.utterances import (
     content_words,
@@ -319,10 +320,13 @@ class MemoryService:
 
     async def _best_match(self, query: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
         words = content_words(query)
+        said = query.strip().removeprefix("that ")
         near_enough = [
             one
             for one in await self._search(query, Where(scopes), by_words=True, limit=1)
             if self._floors.may_forget(one.cosine, has_all_words=_has_all(words, one.memory.text))
+            # "My bicycle is red" does not mean the memory that it is blue.
+            and compare(said, one.memory.text, one.cosine) != "supersedes"
         ]
         # Without cosines all are equal here, and `max` takes the first: the best by words.
         best = max(near_enough, key=lambda one: one.cosine or 0.0, default=None)

@@ -34,7 +34,7 @@ class Commands:
         self._clock = clock
 
     async def carry_out(
-        self, name: str, slots: dict[str, str], *, turn_id: str, last_answer: str
+        self, name: str, slots: dict[str, str], *, turn_id: str, site_id: str, last_answer: str
     ) -> str:
         """Return the answer to an intent of the grammar.
 
@@ -50,9 +50,9 @@ class Commands:
             case "sum":
                 answer = await self._calculate(slots["expression"], turn_id)
             case "remember":
-                answer = await self._remember(slots["text"], turn_id)
+                answer = await self._remember(slots["text"], turn_id, site_id)
             case "forget":
-                answer = await self._forget(slots["text"], turn_id)
+                answer = await self._forget(slots["text"], turn_id, site_id)
         return answer
 
     def known_answer(self, name: str, *, last_answer: str) -> str | None:
@@ -82,27 +82,38 @@ class Commands:
             raise EngineError(msg)
         return f"That is {phrases.spoken_number(result)}."
 
-    async def _remember(self, text: str, turn_id: str) -> str:
+    async def _remember(self, text: str, turn_id: str, site_id: str) -> str:
         done = await self._bus.request(
             MEMORY_REMEMBER,
             MemoryRemember(text=text),
             timeout_s=COMMAND_TIMEOUT_S,
             turn_id=turn_id,
+            site_id=site_id,
         )
         if done.error is not None:
             raise EngineError(done.error)
         said_back = phrases.to_listener(text)
-        return f"I will remember {said_back if text.startswith('to ') else 'that ' + said_back}."
+        what = said_back if text.startswith("to ") else f"that {said_back}"
+        if done.replaced:
+            return f"I will remember {what}, and no longer that {_said_back(done.replaced[0])}."
+        return f"I will remember {what}."
 
-    async def _forget(self, text: str, turn_id: str) -> str:
+    async def _forget(self, text: str, turn_id: str, site_id: str) -> str:
         done = await self._bus.request(
             MEMORY_FORGET,
             MemoryForget(query=text),
             timeout_s=COMMAND_TIMEOUT_S,
             turn_id=turn_id,
+            site_id=site_id,
         )
         if done.error is not None:
             raise EngineError(done.error)
-        if not done.texts:
+        if not done.ids:
             return phrases.NOTHING_FOUND
-        return f"I have forgotten that {phrases.to_listener(done.texts[0])}."
+        if not done.texts:
+            return phrases.FORGOTTEN  # asked once more: the words are kept nowhere
+        return f"I have forgotten that {_said_back(done.texts[0])}."
+
+
+def _said_back(memory: str) -> str:
+    return phrases.to_listener(memory).rstrip(" .")

@@ -170,7 +170,11 @@ class Conversation:
         if intent is not None:
             turn.route = "fast"
             answer = await self._commands.carry_out(
-                intent.name, intent.slots, turn_id=turn.turn_id, last_answer=site.last_answer
+                intent.name,
+                intent.slots,
+                turn_id=turn.turn_id,
+                site_id=turn.site_id,
+                last_answer=site.last_answer,
             )
             return Reply(answer, rest="" if intent.name == "stop" else answer)
         turn.route = "llm"

@@ -210,8 +210,9 @@ class Home:
         return HistoryDone()
 
     async def _on_remember(self, message: Message[MemoryRemember]) -> MemoryDone:
+        replaced = tuple(self.remembered) if message.data.text.endswith(" now") else ()
         self.remembered.append(message.data.text)
-        return MemoryDone(action="remember", ids=("1",))
+        return MemoryDone(action="remember", ids=("1",), replaced=replaced)
 
     async def _on_forget(self, message: Message[MemoryForget]) -> MemoryDone:
         found = [text for text in self.remembered if (message.data.query or "") in text]

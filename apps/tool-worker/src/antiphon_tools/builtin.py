@@ -90,9 +90,9 @@ async def calculate(arguments: Mapping[str, Any], _context: ToolContext) -> Json
     timeout_s=_MEMORY_TIMEOUT_S,
 )
 async def remember(arguments: Mapping[str, Any], context: ToolContext) -> JsonValue:
-    """Store the text in long-term memory."""
-    await context.memory.remember(arguments["text"])
-    return {"remembered": True}
+    """Store the text in long-term memory; tells what it replaced, if anything."""
+    replaced = await context.memory.remember(arguments["text"])
+    return {"remembered": True, "replaced": list(replaced)} if replaced else {"remembered": True}
 
 
 @tool(

@@ -41,7 +41,7 @@ class BusMemory:
         self._call = call
         self._timeout_s = timeout_s
 
-    async def remember(self, text: str) -> None:
+    async def remember(self, text: str) -> Sequence[str]:
         """See the port."""
         with _translated("It is not known whether my memory stored it.", "unknown_outcome"):
             done = await self._bus.request(
@@ -54,6 +54,7 @@ class BusMemory:
             )
         if done.error is not None:
             raise ToolError(done.error)
+        return done.replaced
 
     async def query(self, text: str) -> Sequence[str]:
         """See the port."""

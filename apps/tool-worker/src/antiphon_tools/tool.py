@@ -28,8 +28,8 @@ class ToolError(AntiphonError):
 class Memory(Protocol):
     """Long-term memory, as a tool may use it."""
 
-    async def remember(self, text: str) -> None:
-        """Store a text for good.
+    async def remember(self, text: str) -> Sequence[str]:
+        """Store a text for good; return what it replaced because it no longer holds.
 
         Raises:
             ToolError: it was not stored, or nobody knows.
