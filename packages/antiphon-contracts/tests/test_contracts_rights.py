@@ -73,16 +73,16 @@ TABLE = {
     Role.OPERATOR: (
         (
             "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "
-            "capture/+/control wake/+/control memory/query memory/list memory/import memory/remember "
-            "memory/forget memory/ingest tts/say "
+            "capture/+/control wake/+/control memory/query memory/list memory/import "
+            "memory/remember memory/forget memory/ingest tts/say "
             "dialogue/+/control announce user/ask say say/+ ask ask/+ control/+ dead/+/+ "
             "dead/+/+/retry"
         ),
         (
             "audio/+/in audio/+/level site/+/status audio/+/out/+ playback/+/control "
             "playback/+/status capture/+/status wake/event/+ stt/partial stt/final memory/done "
-            "memory/page memory/results "
-            "tts/status dialogue/+/state announced user/answer answer/+ health/+ dead/+/+"
+            "memory/page memory/results tts/status dialogue/+/state announced user/answer answer/+ "
+            "health/+ dead/+/+"
         ),
     ),
     Role.CLIENT: (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from antiphon_contracts import (
@@ -12,6 +11,7 @@ from antiphon_contracts import (
     MemoryPage,
     MemoryRecord,
     Message,
+    is_memory_scope,
 )
 
 from antiphon_memory.service import Memory, MemoryStore, Where
@@ -19,8 +19,6 @@ from antiphon_memory.utterances import normalise
 
 PAGE_CHARS = 262_144
 """Of text in a page: a MiB in UTF-8 at the most, well below what a message may hold."""
-
-_SCOPE = re.compile(r"household|(?:person|site):[^/+#{}\x00-\x1f\x7f-\x9f]{1,128}")
 
 
 class Exporter:
@@ -54,7 +52,7 @@ class Exporter:
     async def on_import(self, message: Message[MemoryImport]) -> MemoryDone:
         """Store memories under their own ids; ids, and texts, that are there are passed over."""
         records = message.data.records
-        if any(_SCOPE.fullmatch(record.scope) is None for record in records):
+        if any(not is_memory_scope(record.scope) for record in records):
             return MemoryDone(
                 action="import",
                 error="A scope is none: it must be household, person:NAME or site:NAME.",

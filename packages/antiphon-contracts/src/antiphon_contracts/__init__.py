@@ -75,6 +75,7 @@ from antiphon_contracts.payloads.memory import (
     MemoryRemember,
     MemoryResult,
     MemoryResults,
+    is_memory_scope,
 )
 from antiphon_contracts.payloads.speech import (
     AudioLevel,
@@ -302,6 +303,7 @@ __all__ = [
     "all_topics",
     "decode",
     "encode",
+    "is_memory_scope",
     "new_id",
     "parse",
     "rights",

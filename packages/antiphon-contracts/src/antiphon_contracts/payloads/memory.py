@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from antiphon_contracts.envelope import Payload, Several
 
+MAX_SCOPES = 16
+MAX_RECORDS = 500
+
 _NAME = r"[^/+#{}\s\x00-\x1f\x7f-\x9f](?:[^/+#{}\x00-\x1f\x7f-\x9f]{0,127})"
 
-MemoryScope = Annotated[str, Field(pattern=rf"^(?:household|(?:person|site):{_NAME})$")]
+_SCOPE = rf"(?:household|(?:person|site):{_NAME})"
+
+MemoryScope = Annotated[str, Field(pattern=f"^{_SCOPE}$")]
 """Whose a memory is: `household`, `person:NAME` or `site:NAME`."""
 
 MemoryScopeAsked = Annotated[str, Field(pattern=rf"^(?:all|household|(?:person|site):{_NAME})$")]
 """A `MemoryScope`, or `all` of them."""
 
-MAX_SCOPES = 16
-MAX_RECORDS = 500
-MAX_FORGOTTEN = 100
-
 Scopes = Annotated[Several[MemoryScopeAsked], Field(max_length=MAX_SCOPES)]
+
+
+def is_memory_scope(value: str) -> bool:
+    """Return whether `value` says whose a memory is: `household`, `person:NAME`, `site:NAME`."""
+    return re.fullmatch(_SCOPE, value) is not None
 
 
 class MemoryQuery(Payload):
