@@ -12,7 +12,7 @@ import typer
 from antiphon.output import EXIT_USAGE, EXIT_WRONG, complain
 
 memory_app = typer.Typer(
-    help="What is remembered: list, search, remember, forget, export, import.",
+    help="What is remembered: list, search, forget, export.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -12,7 +12,7 @@ from antiphon_contracts.envelope import Payload, Several
 MAX_SCOPES = 16
 MAX_RECORDS = 500
 
-_NAME = r"[^/+#{}\s\x00-\x1f\x7f-\x9f](?:[^/+#{}\x00-\x1f\x7f-\x9f]{0,127})"
+_NAME = r"[^/+#{}\x00-\x1f\x7f-\x9f]{1,128}"
 
 _SCOPE = rf"(?:household|(?:person|site):{_NAME})"
 
