@@ -14,10 +14,21 @@ from antiphon_contracts.payloads.dialogue import (
 )
 from antiphon_contracts.payloads.history import (
     HistoryAppend,
+    HistoryDelete,
+    HistoryDeleted,
     HistoryDone,
+    HistoryFound,
+    HistoryList,
+    HistoryMatch,
     HistoryMessage,
+    HistoryPage,
     HistoryQuery,
     HistoryResults,
+    HistorySearch,
+    HistorySession,
+    HistorySessions,
+    HistoryShow,
+    HistorySummarise,
 )
 from antiphon_contracts.payloads.house import (
     Control,
@@ -76,6 +87,19 @@ _REQUEST = "019b76da-a800-7000-8000-000000000007"
 _TS = 1767225540.5
 
 _STREAM = "019b76da"
+
+_SESSION = "8a1f0c9d2e37"
+_HISTORY_SESSION = HistorySession(
+    id=_SESSION,
+    conversation="family",
+    site="kitchen",
+    begin=_TS - 600.0,
+    end=_TS,
+    count=12,
+    first_words="What colour is my bicycle?",
+    summary="They spoke about a holiday by the sea.",
+    covered=6,
+)
 
 _DIALOGUE: tuple[Payload, ...] = (
     DialogueState(state="listening", reason="wake", turn_id=_UTTERANCE),
@@ -242,8 +266,40 @@ _REMEMBERING: tuple[Payload, ...] = (
         messages=(
             HistoryMessage(role="assistant", text="Your bicycle is", ts=_TS, interrupted=True),
         ),
+        session=_SESSION,
+        first=8,
+        summary="They spoke about a holiday by the sea.",
+        covered=6,
         error="The disk cannot be read.",
     ),
+    HistorySummarise(session=_SESSION, summary="They spoke about a holiday by the sea.", covered=6),
+    HistoryList(conversation="family", skip=20, limit=10),
+    HistorySessions(sessions=(_HISTORY_SESSION,), more=True, error="The disk cannot be read."),
+    HistoryShow(session=_SESSION, conversation="family", skip=20, limit=10),
+    HistoryPage(
+        session=_HISTORY_SESSION,
+        messages=(
+            HistoryMessage(role="assistant", text="Your bicycle is", ts=_TS, interrupted=True),
+        ),
+        more=True,
+        error="The disk cannot be read.",
+    ),
+    HistorySearch(text="red bicycle", conversation="family", skip=20, limit=10),
+    HistoryFound(
+        matches=(
+            HistoryMatch(
+                session=_SESSION,
+                conversation="family",
+                role="user",
+                text="Where is my red bicycle?",
+                ts=_TS,
+            ),
+        ),
+        more=True,
+        error="The disk cannot be read.",
+    ),
+    HistoryDelete(sessions=(_SESSION,), conversation="family", everything=True),
+    HistoryDeleted(sessions=3, missing=(_SESSION,), error="The disk is full."),
 )
 
 _SPEAKING: tuple[Payload, ...] = (
