@@ -8,7 +8,12 @@ from importlib.util import find_spec
 
 from antiphon_contracts import (
     HISTORY_APPEND,
+    HISTORY_DELETE,
+    HISTORY_LIST,
     HISTORY_QUERY,
+    HISTORY_SEARCH,
+    HISTORY_SHOW,
+    HISTORY_SUMMARISE,
     MEMORY_FORGET,
     MEMORY_INGEST,
     MEMORY_QUERY,
@@ -18,9 +23,10 @@ from antiphon_models import ModelStore, default_root
 from antiphon_runtime import Remote, Upstream, Wiring, Worker, load_engine, serve
 from antiphon_runtime.tasks import running
 
-from antiphon_memory.conversations import Conversations, ConversationStore
+from antiphon_memory.conversations import ConversationStore
 from antiphon_memory.embedder import Embedder
 from antiphon_memory.embedding import RETRY_S, Embedding
+from antiphon_memory.history import DAY_S, History, Retention
 from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
 from antiphon_memory.reindexing import Reindexer
@@ -74,7 +80,10 @@ def wire(
         on_unembedded=reindexer.wake,
     )
 
-    conversations = Conversations(conversation_store, days=settings.history_days)
+    history = History(
+        conversation_store,
+        Retention(idle_s=settings.session_idle_min * 60, kept_s=settings.history_days * DAY_S),
+    )
 
     async def adopt_model() -> None:
         await store.adopt_model(embedding.name, embedding.dimension)
@@ -85,7 +94,7 @@ def wire(
     async def lifespan() -> AsyncIterator[None]:
         worker.health.engine = f"{settings.store}, words only"
         async with store.open(), conversation_store.open(), embedding.open(adopt_model):
-            prune = prune_daily((service.prune, conversations.prune), worker.health)
+            prune = prune_daily((service.prune, history.prune), worker.health)
             async with running(reindex=reindexer.run(), prune=prune):
                 yield
 
@@ -95,8 +104,13 @@ def wire(
             serve(MEMORY_REMEMBER, service.on_remember),
             serve(MEMORY_FORGET, service.on_forget),
             serve(MEMORY_INGEST, service.on_ingest),
-            serve(HISTORY_APPEND, conversations.on_append),
-            serve(HISTORY_QUERY, conversations.on_query),
+            serve(HISTORY_APPEND, history.on_append),
+            serve(HISTORY_QUERY, history.on_query, concurrency=QUERIES_AT_ONCE),
+            serve(HISTORY_SUMMARISE, history.on_summarise),
+            serve(HISTORY_LIST, history.on_list),
+            serve(HISTORY_SHOW, history.on_show),
+            serve(HISTORY_SEARCH, history.on_search),
+            serve(HISTORY_DELETE, history.on_delete),
         ],
         lifespan=lifespan,
     )
