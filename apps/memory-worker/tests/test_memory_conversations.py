@@ -1,4 +1,4 @@
-"""Conversations in SQLite: sessions, reading, searching, deleting for good, and moving in."""
+"""Conversations in SQLite: on the disk, by which indexes, and moved in from before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from antiphon_memory.conversations import Session, Turn, first_words_of
+from antiphon_memory.conversations import Session, Turn
 from antiphon_memory.sqlite import arrivals
 from antiphon_memory.sqlite.conversations import SELECT_RECENT, SqliteConversations
 from antiphon_memory.sqlite.memories import SqliteStore
@@ -32,25 +32,10 @@ async def store(path: Path) -> AsyncIterator[SqliteConversations]:
         yield store
 
 
-async def say(
-    store: SqliteConversations,
-    text: str,
-    ts: float,
-    *,
-    conversation: str = "s",
-    idle_s: float = 10.0,
-    longest_s: float = 1000.0,
-    interrupted: bool = False,
-) -> None:
-    turn = Turn(conversation, "user", text, interrupted=interrupted, ts=ts, site_id="hall")
-    await store.append(
-        f"{conversation}-{hash(text)}", turn, ended_before=ts - idle_s, begun_before=ts - longest_s
-    )
-
-
-async def texts(store: SqliteConversations, conversation: str = "s", **more: float) -> list[str]:
-    recent = await store.recent(conversation, since=more.get("since", 0.0), limit=400)
-    return [] if recent is None else [turn.text for turn in recent.turns]
+async def say(store: SqliteConversations, text: str, ts: float, *, conversation: str = "s") -> None:
+    turn = Turn(conversation, "user", text, interrupted=False, ts=ts, site_id="hall")
+    name = f"{conversation}-{hash(text)}"
+    await store.append(name, turn, ended_before=ts - 10.0, begun_before=0.0)
 
 
 async def sessions(store: SqliteConversations, conversation: str | None = None) -> list[Session]:
@@ -65,102 +50,6 @@ async def test_a_repeated_message_is_stored_once_also_after_a_restart(path: Path
             recent = await store.recent("s", since=0.0, limit=9)
             assert recent is not None
             assert recent.turns == [HELLO]
-
-
-async def test_the_newest_come_first_of_their_own_conversation(store: SqliteConversations) -> None:
-    for number in range(5):
-        await say(store, f"t{number}", float(number), interrupted=number == 4)
-    await say(store, "x", 9.0, conversation="else")
-    recent = await store.recent("s", since=0.0, limit=2)
-    assert recent is not None
-    assert [(turn.text, turn.interrupted) for turn in recent.turns] == [("t4", True), ("t3", False)]
-    assert await texts(store, "else") == ["x"]
-    assert await store.recent("nobody", since=0.0, limit=2) is None
-
-
-async def test_a_silence_ends_a_session_and_so_does_a_very_long_one(
-    store: SqliteConversations,
-) -> None:
-    await say(store, "first words\nof all", 0.0)
-    await say(store, "b", 10.0)
-    await say(store, "c", 20.1)
-    for number in range(10):
-        await say(store, f"d{number}", 30.0 + number, longest_s=15.0)
-    newest, middle, oldest = await sessions(store)
-    assert (oldest.count, oldest.begin, oldest.end, oldest.first_words) == (
-        2,
-        0.0,
-        10.0,
-        "first words of all",
-    )
-    assert (oldest.conversation, oldest.site_id) == ("s", "hall")
-    assert (middle.begin, middle.end) == (20.1, 35.0)
-    assert (newest.begin, newest.count) == (36.0, 4)
-    assert await texts(store) == ["d9", "d8", "d7", "d6"]
-    assert await texts(store, since=39.1) == []
-    assert len({session.id for session in await sessions(store)}) == 3
-
-
-async def test_a_clock_that_is_set_back_takes_no_session_apart(store: SqliteConversations) -> None:
-    await say(store, "a", 100.0)
-    await say(store, "b", 90.0)
-    (session,) = await sessions(store)
-    assert (session.count, session.end) == (2, 100.0)
-    assert await texts(store) == ["b", "a"]
-
-
-async def test_sessions_and_turns_come_by_pages(store: SqliteConversations) -> None:
-    for number in range(5):
-        await say(store, f"t{number}", number * 100.0, conversation="ab"[number % 2])
-    ends = [session.end for session in await sessions(store)]
-    assert ends == [400.0, 300.0, 200.0, 100.0, 0.0]
-    page = await store.sessions(conversation="a", skip=1, limit=1)
-    assert [session.first_words for session in page] == ["t2"]
-    for number in range(5):
-        await say(store, f"u{number}", 401.0 + number, conversation="a")
-    (newest,) = await store.sessions(conversation=None, skip=0, limit=1)
-    assert newest.count == 6
-    turns = await store.turns(newest.id, skip=2, limit=3)
-    assert [turn.text for turn in turns] == ["u1", "u2", "u3"]
-    assert turns[0] == Turn("a", "user", "u1", interrupted=False, ts=402.0, site_id="hall")
-    assert await store.session(newest.id) == newest
-    assert await store.session("nobody's") is None
-    assert await store.turns("nobody's", skip=0, limit=3) == []
-
-
-async def test_words_are_found_newest_first_all_of_them_in_any_form(
-    store: SqliteConversations,
-) -> None:
-    await say(store, "the red bicycle", 1.0)
-    await say(store, "bicycles are often red", 2.0, conversation="else")
-    await say(store, "a blue bicycle", 3.0)
-    found = await store.search(["red", "bicycle"], conversation=None, skip=0, limit=9)
-    assert [one.turn.text for one in found] == ["bicycles are often red", "the red bicycle"]
-    assert found[0].session_id == (await sessions(store, "else"))[0].id
-    only = await store.search(["bicycle"], conversation="s", skip=1, limit=9)
-    assert [one.turn.text for one in only] == ["the red bicycle"]
-    for strange in ('"', "NEAR", "a OR b", "*", "_"):
-        assert await store.search([strange, "zebra"], conversation=None, skip=0, limit=9) == []
-
-
-async def test_a_summary_stands_for_the_oldest_and_never_goes_back(
-    store: SqliteConversations,
-) -> None:
-    for number in range(6):
-        await say(store, f"t{number}", float(number))
-    (session,) = await sessions(store)
-    assert not await store.summarise("nobody's", "x", covered=1)
-    assert not await store.summarise(session.id, "too many", covered=7)
-    assert await store.summarise(session.id, "they counted", covered=4)
-    assert not await store.summarise(session.id, "again", covered=4)
-    recent = await store.recent("s", since=0.0, limit=9)
-    assert recent is not None
-    assert (recent.session.summary, recent.session.covered) == ("they counted", 4)
-    assert [turn.text for turn in recent.turns] == ["t5", "t4"]
-    assert await store.summarise(session.id, "all", covered=6)
-    recent = await store.recent("s", since=0.0, limit=9)
-    assert recent is not None
-    assert recent.turns == []
 
 
 def on_disk(path: Path) -> bytes:
@@ -200,15 +89,20 @@ async def test_a_repeated_delete_says_what_the_first_did(path: Path) -> None:
             assert await sessions(store) == []
 
 
-async def test_old_sessions_are_pruned_whole(store: SqliteConversations, path: Path) -> None:
+async def test_what_is_pruned_is_nowhere_on_the_disk(
+    store: SqliteConversations, path: Path
+) -> None:
     await say(store, "an aubergine", 1.0)
-    await say(store, "b", 5.0)
-    await say(store, "c", 100.0)
-    await store.prune(before=5.0, replies_before=0.0)
-    assert [session.count for session in await sessions(store)] == [1, 2]
-    await store.prune(before=5.1, replies_before=0.0)
-    assert [session.first_words for session in await sessions(store)] == ["c"]
+    await say(store, "kept", 100.0)
+    await store.prune(before=50.0, replies_before=0.0)
     assert b"aubergin" not in on_disk(path)
+    assert b"kept" in on_disk(path)
+
+
+async def test_words_are_found_in_other_forms(store: SqliteConversations) -> None:
+    await say(store, "bicycles in the Café", 1.0)
+    for word in ("bicycle", "CAFE", "café"):
+        assert len(await store.search([word], conversation=None, skip=0, limit=9)) == 1
 
 
 async def test_reading_on_every_turn_goes_by_indexes(
@@ -219,15 +113,6 @@ async def test_reading_on_every_turn_goes_by_indexes(
     assert [step for step in plan if "SCAN sessions" in step or "SCAN h" in step] == []
     assert any("USING INDEX sessions_by_conversation" in step for step in plan)
     assert any("SEARCH h USING INDEX" in step and "number>" in step for step in plan)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [(" a\n b ", "a b"), ("word " * 30, f"{'word ' * 14}word…"), ("x" * 90, "x" * 79 + "…")],
-)
-def test_first_words_stand_on_one_line(text: str, words: str) -> None:
-    assert first_words_of(text) == words
-    assert len(words) <= 80
 
 
 # Moving in
