@@ -116,6 +116,15 @@ async def test_the_newest_stay_whole_within_the_budget(talk: Talk) -> None:
     assert await talk.texts(max_age_s=30.0) == ["new"]
 
 
+@pytest.mark.parametrize("count", [63, 64, 65, 400])
+async def test_many_short_messages_come_all(talk: Talk, count: int) -> None:
+    for number in range(count):
+        await talk.say(f"{number}")
+    results = await talk.read()
+    assert [one.text for one in results.messages] == [str(number) for number in range(count)]
+    assert results.first == 0
+
+
 async def test_a_summary_stands_for_what_it_covers_and_costs_its_tokens(talk: Talk) -> None:
     for number in range(6):
         await talk.say(f"{number} twelve chars" + " " * 2)

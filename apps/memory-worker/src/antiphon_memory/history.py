@@ -34,6 +34,9 @@ from antiphon_memory.ranking import estimate_tokens, newest_within_budget
 MAX_TURNS = 400
 """How many messages of a session are looked at for a prompt, whatever the budget."""
 
+FIRST_TURNS = 64
+"""So many are looked at first: more than a usual budget holds, and read in about 1 ms."""
+
 SUMMARY_SHARE = 0.5
 """A summary that takes more of the budget than this is left out: the newest turns come first."""
 
@@ -106,9 +109,17 @@ class History:
 
     async def on_query(self, message: Message[HistoryQuery]) -> HistoryResults:
         """Return the present session's summary and newest messages within the budget."""
+        results = HistoryResults()
+        for limit in (FIRST_TURNS, MAX_TURNS):
+            results = await self._newest(message, limit)
+            if len(results.messages) < limit:
+                break
+        return results
+
+    async def _newest(self, message: Message[HistoryQuery], limit: int) -> HistoryResults:
         query, now = message.data, self._now()
         recent = await self._store.recent(
-            query.session_id or message.site_id, since=now - self._idle_s, limit=MAX_TURNS
+            query.session_id or message.site_id, since=now - self._idle_s, limit=limit
         )
         if recent is None:
             return HistoryResults()
