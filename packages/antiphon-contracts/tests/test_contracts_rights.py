@@ -83,13 +83,14 @@ TABLE = {
         (
             "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "
             "capture/+/control wake/+/control memory/remember memory/forget memory/ingest "
-            "history/list history/show history/search history/delete tts/say dialogue/+/control announce user/ask say say/+ ask ask/+ control/+ dead/+/+ "
-            "dead/+/+/retry"
+            "history/list history/show history/search history/delete tts/say dialogue/+/control "
+            "announce user/ask say say/+ ask ask/+ control/+ dead/+/+ dead/+/+/retry"
         ),
         (
             "audio/+/in audio/+/level site/+/status audio/+/out/+ playback/+/control "
             "playback/+/status capture/+/status wake/event/+ stt/partial stt/final memory/done "
-            "history/sessions history/page history/found history/deleted tts/status dialogue/+/state announced user/answer answer/+ health/+ dead/+/+"
+            "history/sessions history/page history/found history/deleted tts/status "
+            "dialogue/+/state announced user/answer answer/+ health/+ dead/+/+"
         ),
     ),
     Role.CLIENT: (
