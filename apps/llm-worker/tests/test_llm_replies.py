@@ -164,7 +164,7 @@ async def test_early_cancels_are_forgotten_after_a_while() -> None:
 
 async def test_notes_and_history_are_in_the_prompt() -> None:
     model = ScriptedModel(["Red.", end()])
-    async with house_of(model) as house:
+    async with house_of(model, context_timeout_s=5.0) as house:
         notes = await memory(house, "my bicycle is red", "I like tea")
         asked = await history(
             house,
@@ -188,7 +188,7 @@ async def test_notes_and_history_are_in_the_prompt() -> None:
 
 async def test_the_summary_of_what_was_said_earlier_is_in_the_prompt() -> None:
     model = ScriptedModel(["Red.", end()])
-    async with house_of(model) as house:
+    async with house_of(model, context_timeout_s=5.0) as house:
         await history(
             house,
             HistoryMessage(role="user", text="Hello"),
