@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partialmethod
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from antiphon_contracts import (
@@ -289,6 +290,16 @@ async def test_a_configured_server_wins_over_ollama() -> None:
         async with open_brain(settings, NO_MODELS) as brain:
             assert brain.model.name == f"m at {other.base_url}"
             assert brain.profile.name == "standard"
+
+
+@pytest.mark.parametrize(("asked", "does"), [("auto", True), ("on", True), ("off", False)])
+async def test_a_server_sums_up_long_conversations_unless_told_not_to(
+    asked: Literal["auto", "on", "off"], *, does: bool
+) -> None:
+    async with OpenAiServer() as server:
+        settings = LlmSettings(base_url=server.base_url, model="m", history_summary=asked)
+        async with open_brain(settings, NO_MODELS) as brain:
+            assert brain.summarises is does
 
 
 @pytest.mark.parametrize(("wanted", "taken"), [("", "qwen"), ("llama", "llama")])

@@ -56,6 +56,24 @@ def test_standard_puts_what_changes_last() -> None:
     assert later.messages[:-1] == prompt.messages[:-1]
 
 
+def test_what_was_said_earlier_stands_before_the_rest_as_a_persons_word() -> None:
+    question = Question("Well?", NOW, history=said("Hi", "Hello"), earlier="They met.")
+
+    _, prompt = StandardProfile().prepare(question, 4096)
+
+    assert [m.role for m in prompt.messages] == ["system", "user", "assistant", "user"]
+    assert prompt.messages[1].content == "(Earlier in this conversation: They met.)\nHi"
+
+
+def test_what_was_said_earlier_is_left_out_first() -> None:
+    question = Question("Q?", NOW, history=said("word " * 80), earlier="before " * 90)
+
+    kept, _ = StandardProfile().prepare(question, 512)
+
+    assert kept.history == question.history
+    assert kept.earlier == ""
+
+
 def test_neighbours_of_one_role_are_joined() -> None:
     history = (*said("Hi", "Hello", "Are you there?"),)
 

@@ -71,12 +71,14 @@ async def memory(house: House, *texts: str) -> list[MemoryQuery]:
     return asked
 
 
-async def history(house: House, *messages: HistoryMessage) -> list[Message[HistoryQuery]]:
+async def history(
+    house: House, *messages: HistoryMessage, **more: Any
+) -> list[Message[HistoryQuery]]:
     asked: list[Message[HistoryQuery]] = []
 
     async def on_query(message: Message[HistoryQuery]) -> HistoryResults:
         asked.append(message)
-        return HistoryResults(messages=messages)
+        return HistoryResults(messages=messages, **more)
 
     await house.serve(serve(HISTORY_QUERY, on_query))
     return asked
@@ -162,7 +164,7 @@ async def test_early_cancels_are_forgotten_after_a_while() -> None:
 
 async def test_notes_and_history_are_in_the_prompt() -> None:
     model = ScriptedModel(["Red.", end()])
-    async with house_of(model) as house:
+    async with house_of(model, context_timeout_s=5.0) as house:
         notes = await memory(house, "my bicycle is red", "I like tea")
         asked = await history(
             house,
@@ -182,6 +184,25 @@ async def test_notes_and_history_are_in_the_prompt() -> None:
         assert notes[0].top_k == 5
         assert asked[0].data.session_id == "kitchen"
         assert asked[0].turn_id == "t1"
+
+
+async def test_the_summary_of_what_was_said_earlier_is_in_the_prompt() -> None:
+    model = ScriptedModel(["Red.", end()])
+    async with house_of(model, context_timeout_s=5.0) as house:
+        await history(
+            house,
+            HistoryMessage(role="user", text="Hello"),
+            HistoryMessage(role="assistant", text="Good day"),
+            summary="They spoke about paint.",
+            covered=4,
+            first=4,
+        )
+
+        await ask(house)
+
+        assert model.prompts[0].messages[1].content == (
+            "(Earlier in this conversation: They spoke about paint.)\nHello"
+        )
 
 
 async def test_small_takes_the_best_note_and_no_history() -> None:

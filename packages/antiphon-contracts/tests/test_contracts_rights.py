@@ -40,8 +40,14 @@ TABLE = {
         "audio/+/in audio/+/utterance/+ site/+/status stt/control",
     ),
     Role.LLM: (
-        "llm/stream llm/response tools/call memory/query history/query health/w-1",
-        "llm/request llm/cancel tools/result tools/registry memory/results history/results",
+        (
+            "llm/stream llm/response tools/call memory/query history/query history/summarise "
+            "health/w-1"
+        ),
+        (
+            "llm/request llm/cancel tools/result tools/registry memory/results history/results "
+            "history/done"
+        ),
     ),
     Role.TOOLS: (
         (
@@ -63,10 +69,14 @@ TABLE = {
         ),
     ),
     Role.MEMORY: (
-        "memory/results memory/page memory/done history/done history/results health/w-1",
+        (
+            "memory/results memory/page memory/done history/done history/results history/sessions "
+            "history/page history/found history/deleted health/w-1"
+        ),
         (
             "memory/query memory/list memory/import memory/remember memory/forget memory/ingest "
-            "history/append history/query"
+            "history/append history/query history/summarise history/list history/show "
+            "history/search history/delete"
         ),
     ),
     Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/prepare tts/cancel"),
@@ -74,15 +84,16 @@ TABLE = {
         (
             "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "
             "capture/+/control wake/+/control memory/query memory/list memory/import "
-            "memory/remember memory/forget memory/ingest tts/say "
-            "dialogue/+/control announce user/ask say say/+ ask ask/+ control/+ dead/+/+ "
-            "dead/+/+/retry"
+            "memory/remember memory/forget memory/ingest "
+            "history/list history/show history/search history/delete tts/say dialogue/+/control "
+            "announce user/ask say say/+ ask ask/+ control/+ dead/+/+ dead/+/+/retry"
         ),
         (
             "audio/+/in audio/+/level site/+/status audio/+/out/+ playback/+/control "
             "playback/+/status capture/+/status wake/event/+ stt/partial stt/final memory/done "
-            "memory/page memory/results tts/status dialogue/+/state announced user/answer answer/+ "
-            "health/+ dead/+/+"
+            "memory/page memory/results history/sessions history/page history/found "
+            "history/deleted tts/status dialogue/+/state announced user/answer answer/+ health/+ "
+            "dead/+/+"
         ),
     ),
     Role.CLIENT: (

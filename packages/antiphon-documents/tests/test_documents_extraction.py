@@ -54,7 +54,8 @@ PAGE = b"""<!DOCTYPE html><html lang="de-DE"><head><title>All of it</title><meta
 <article><h1>Main heading</h1><p>The first paragraph has quite a number of words in it, so that it
 counts as text, and some more of them.</p><h2>A second part</h2><p>The second paragraph has quite a
 number of words as well, and <a href="/y">a link</a>.</p>
-<ul><li>one item</li><li>two items</li></ul><table><tr><td>left</td><td>right</td></tr></table><pre>x = 1
+<ul><li>one item</li><li>two items</li></ul><table><tr><td>left</td><td>right</td></tr></table>
+<pre>x = 1
   y = 2</pre></article><footer>Copyright by somebody</footer></body></html>"""
 
 

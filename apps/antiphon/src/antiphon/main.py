@@ -16,6 +16,7 @@ import typer
 
 from antiphon import live_command_line
 from antiphon.dead_commands import dead_app
+from antiphon.history_commands import history_app
 from antiphon.memory_commands import memory_app
 from antiphon.output import (
     EXIT_CONFIG,
@@ -45,6 +46,7 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(secure_app, name="secure")
+app.add_typer(history_app, name="history")
 app.add_typer(dead_app, name="dead")
 app.add_typer(memory_app, name="memory")
 

@@ -72,8 +72,12 @@ class LlmSettings(Settings):
     history_tokens: int = Field(
         default=1000, ge=0, description="Budget of the conversation's history; 0 is none."
     )
-    history_max_age_s: float = Field(
-        default=3600.0, gt=0, description="What was said earlier than this is left out, in seconds."
+    history_summary: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Sum up what the budget does not hold; auto: servers do, embedded models not.",
+    )
+    history_summary_idle_s: float = Field(
+        default=20.0, ge=0, description="Sum up after so many seconds without a request."
     )
     tool_mode: Literal["auto", "native", "schema", "none"] = Field(
         default="auto",

@@ -73,10 +73,14 @@ def end(*, cut: bool = False) -> Delta:
 
 
 def brain_of(
-    model: ScriptedModel, *, small: bool = False, context_tokens: int = 4096
+    model: ScriptedModel,
+    *,
+    small: bool = False,
+    context_tokens: int = 4096,
+    history_tokens: int = 1000,
 ) -> Callable[[Worker[LlmSettings]], Wiring]:
     """Return the worker's real wiring around a scripted model."""
-    profile: Profile = SmallProfile() if small else StandardProfile()
+    profile: Profile = SmallProfile() if small else StandardProfile(history_tokens=history_tokens)
 
     @asynccontextmanager
     async def open_brain(_settings: LlmSettings, _models: ModelStore) -> AsyncIterator[Brain]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from antiphon_contracts import (
     HISTORY_QUERY,
+    HISTORY_SUMMARISE,
     LLM_CANCEL,
     LLM_REQUEST,
     MEMORY_QUERY,
@@ -16,6 +17,7 @@ from antiphon_contracts import (
 )
 from antiphon_models import ModelStore, default_root
 from antiphon_runtime.handlers import listen, serve
+from antiphon_runtime.tasks import running
 from antiphon_runtime.upstream import Upstream
 from antiphon_runtime.worker import Wiring, Worker
 
@@ -27,6 +29,7 @@ from antiphon_llm.service import (
     GuardedModel,
     Replies,
     RoundRules,
+    Summaries,
     ToolBelt,
 )
 from antiphon_llm.settings import LlmSettings
@@ -44,16 +47,17 @@ def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wi
         timeout_s=settings.tool_timeout_s,
         result_chars=settings.tool_result_chars,
     )
-    context = ContextSource(
+    context = ContextSource(worker.bus, timeout_s=settings.context_timeout_s)
+    summaries = Summaries(
         worker.bus,
-        timeout_s=settings.context_timeout_s,
-        history_max_age_s=settings.history_max_age_s,
+        idle_s=settings.history_summary_idle_s,
+        timeout_s=settings.reply_timeout_s,
     )
-
     replies = Replies(
         worker.bus,
         context,
         tools,
+        summaries,
         RoundRules(settings.tool_rounds),
         tool_mode=settings.tool_mode,
         timeout_s=settings.reply_timeout_s,
@@ -64,7 +68,7 @@ def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wi
         models = ModelStore(default_root(worker.runtime.models_dir))
         async with open_brain(settings, models) as brain:
             upstream = _upstream(worker, brain.model)
-            async with upstream.open():
+            async with upstream.open(), running(summaries=summaries.run()):
                 worker.health.engine = f"{brain.model.name}, {brain.profile.name} prompt"
                 guarded = GuardedModel(brain.model, upstream)
                 replies.begin(replace(brain, model=guarded, require=upstream.require))
@@ -81,7 +85,7 @@ def build(worker: Worker[LlmSettings], open_brain: OpenBrain = open_brain) -> Wi
             listen(LLM_CANCEL, replies.on_cancel),
             listen(TOOLS_REGISTRY, tools.on_registry),
         ],
-        requests=[MEMORY_QUERY, HISTORY_QUERY, TOOLS_CALL],
+        requests=[MEMORY_QUERY, HISTORY_QUERY, HISTORY_SUMMARISE, TOOLS_CALL],
         lifespan=lifespan,
     )
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from antiphon_runtime.late_imports import late_imports
 
 if TYPE_CHECKING:
-    from antiphon_memory.conversations import ConversationStore, Turn
+    from antiphon_memory.conversations import (
+        ConversationStore,
+        Found,
+        Recent,
+        Session,
+        Turn,
+    )
     from antiphon_memory.embedder import Embedder
     from antiphon_memory.embedding import Notes
     from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome
@@ -27,6 +33,9 @@ else:
         MemoryStore="service",
         Outcome="service",
         ConversationStore="conversations",
+        Found="conversations",
+        Recent="conversations",
+        Session="conversations",
         Turn="conversations",
         MemorySettings="settings",
     )
@@ -35,10 +44,13 @@ __all__ = [
     "Candidate",
     "ConversationStore",
     "Embedder",
+    "Found",
     "Memory",
     "MemorySettings",
     "MemoryStore",
     "Notes",
     "Outcome",
+    "Recent",
+    "Session",
     "Turn",
 ]

@@ -1,45 +1,82 @@
-"""Conversation history, whatever keeps it: append and read."""
+"""Conversations: what was said, in sessions, and the port of whatever keeps them.
+
+A conversation is a site's, or a person's; its name is the `session_id` of `history/append`. It
+falls into sessions: one ends when nothing was said for a while, and the next word begins another.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from antiphon_contracts import (
-    HistoryAppend,
-    HistoryDone,
-    HistoryMessage,
-    HistoryQuery,
-    HistoryResults,
-    Message,
-)
+from antiphon_contracts import new_id
 
-from antiphon_memory.ranking import newest_within_budget
-
-ROWS = 400
-"""How many messages of a conversation are looked at, whatever the budget."""
-
-DAY_S = 86_400.0
+FIRST_WORDS_CHARS = 80
+SESSION_ID_CHARS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message of a conversation; `ts` is in seconds since the epoch."""
 
-    session_id: str
+    conversation: str
     role: Literal["user", "assistant"]
     text: str
     interrupted: bool
     ts: float
+    site_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A stretch of a conversation without a long silence.
+
+    Attributes:
+        id: see `new_session_id`.
+        conversation: whose it is.
+        site_id: where it began.
+        begin: time of its first message, in seconds since the epoch.
+        end: time of its newest.
+        count: how many messages it has; they are numbered from 0.
+        first_words: see `first_words_of`, of its first message.
+        summary: what the first `covered` messages came to; empty if there is none.
+        covered: how many messages the summary stands for.
+    """
+
+    id: str
+    conversation: str
+    site_id: str
+    begin: float
+    end: float
+    count: int
+    first_words: str
+    summary: str = ""
+    covered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A session that goes on, and its newest messages, newest first, without a gap."""
+
+    session: Session
+    turns: list[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that was searched for, and the session that it is in."""
+
+    session_id: str
+    turn: Turn
 
 
 class ConversationStore(Protocol):
     """Where conversations are kept.
 
-    Each write is atomic and done once per message id, also after the process was killed. Every
+    Each write is atomic. `append` and `delete` are done once per message id, also after the process
+    was killed. What is deleted is gone for good: also from summaries, indexes and free space. Every
     method may raise EngineError.
     """
 
@@ -50,58 +87,61 @@ class ConversationStore(Protocol):
             ConfigError: it cannot be opened; the text says what mends it.
         """
 
-    async def append(self, message_id: str, turn: Turn) -> None:
-        """Store one message of a conversation."""
+    async def append(
+        self, message_id: str, turn: Turn, *, ended_before: float, begun_before: float
+    ) -> None:
+        """Store one message of a conversation.
 
-    async def newest(self, session_id: str, *, limit: int, since: float) -> list[Turn]:
-        """Return a conversation's newest messages from `since` on, newest first."""
+        It joins the conversation's newest session, unless that one's end lies before `ended_before`
+        or its begin before `begun_before`: then it begins another.
+        """
+
+    async def recent(self, conversation: str, *, since: float, limit: int) -> Recent | None:
+        """Return the conversation's newest session; None if it ended before `since`.
+
+        With it come at most `limit` of the messages that its summary does not cover. This is read
+        on every turn: it must not grow with what is stored.
+        """
+
+    async def sessions(self, *, conversation: str | None, skip: int, limit: int) -> list[Session]:
+        """Return sessions, of one conversation or all (None), the last to end first."""
+
+    async def session(self, session_id: str) -> Session | None:
+        """Return one session; None if there is none of this id."""
+
+    async def turns(self, session_id: str, *, skip: int, limit: int) -> list[Turn]:
+        """Return messages of a session, oldest first."""
+
+    async def search(
+        self, words: Sequence[str], *, conversation: str | None, skip: int, limit: int
+    ) -> list[Found]:
+        """Return messages with all of `words` in any order and case, newest first.
+
+        A store may take other forms of a word for the same word.
+        """
+
+    async def summarise(self, session_id: str, summary: str, *, covered: int) -> bool:
+        """Give a session the summary of its first `covered` messages.
+
+        Returns False, and changes nothing, if there is no such session, it has fewer messages, or
+        its summary covers as many already.
+        """
+
+    async def delete(self, message_id: str, session_ids: Sequence[str]) -> list[str]:
+        """Delete what is there of `session_ids`; return the ids that were there."""
 
     async def prune(self, *, before: float, replies_before: float) -> None:
-        """Delete older messages of conversations, and older outcomes of writes."""
+        """Delete sessions that ended earlier, and older outcomes of writes."""
 
 
-class Conversations:
-    """Handles requests about conversations.
+def new_session_id() -> str:
+    """Return a fresh id for a session: short, since people type it."""
+    return new_id()[-SESSION_ID_CHARS:]
 
-    Args:
-        store: keeps them.
-        days: how long they are kept.
-        now: the clock, in seconds since the epoch.
-    """
 
-    def __init__(
-        self, store: ConversationStore, *, days: float, now: Callable[[], float] = time.time
-    ) -> None:
-        self._store = store
-        self._kept_s = days * DAY_S
-        self._now = now
-
-    async def on_append(self, message: Message[HistoryAppend]) -> HistoryDone:
-        """Store what was said."""
-        said = message.data
-        session_id = said.session_id or message.site_id
-        turn = Turn(session_id, said.role, said.text, said.interrupted, ts=self._now())
-        await self._store.append(message.id, turn)
-        return HistoryDone()
-
-    async def on_query(self, message: Message[HistoryQuery]) -> HistoryResults:
-        """Return a conversation's newest messages within the budget, oldest first."""
-        query = message.data
-        oldest_s = min(query.max_age_s or self._kept_s, self._kept_s)
-        turns = await self._store.newest(
-            query.session_id or message.site_id, limit=ROWS, since=self._now() - oldest_s
-        )
-        kept = newest_within_budget(turns, lambda turn: turn.text, query.max_tokens)
-        return HistoryResults(
-            messages=tuple(
-                HistoryMessage(
-                    role=turn.role, text=turn.text, ts=turn.ts, interrupted=turn.interrupted
-                )
-                for turn in kept
-            )
-        )
-
-    async def prune(self) -> None:
-        """Delete what is older than is kept, and outcomes of writes after a day."""
-        now = self._now()
-        await self._store.prune(before=now - self._kept_s, replies_before=now - DAY_S)
+def first_words_of(text: str) -> str:
+    """Return how a text begins, on one line and at most 80 characters long."""
+    line = " ".join(text.split())
+    if len(line) <= FIRST_WORDS_CHARS:
+        return line
+    return line[: FIRST_WORDS_CHARS - 1].rsplit(" ", 1)[0] + "…"

@@ -120,3 +120,8 @@ class MemorySettings(Settings):
     history_days: float = Field(
         default=30.0, gt=0, description="How long conversations are kept, in days."
     )
+    session_idle_min: float = Field(
+        default=30.0,
+        gt=0,
+        description="A conversation begins anew after a silence of this many minutes.",
+    )

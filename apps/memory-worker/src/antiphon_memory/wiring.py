@@ -8,7 +8,12 @@ from importlib.util import find_spec
 
 from antiphon_contracts import (
     HISTORY_APPEND,
+    HISTORY_DELETE,
+    HISTORY_LIST,
     HISTORY_QUERY,
+    HISTORY_SEARCH,
+    HISTORY_SHOW,
+    HISTORY_SUMMARISE,
     MEMORY_FORGET,
     MEMORY_IMPORT,
     MEMORY_INGEST,
@@ -23,10 +28,11 @@ from antiphon_models import ModelStore, default_root
 from antiphon_runtime import Remote, Upstream, Wiring, Worker, load_engine, serve
 from antiphon_runtime.tasks import running
 
-from antiphon_memory.conversations import Conversations, ConversationStore
+from antiphon_memory.conversations import ConversationStore
 from antiphon_memory.embedder import Embedder
 from antiphon_memory.embedding import RETRY_S, Embedding
 from antiphon_memory.exporting import Exporter
+from antiphon_memory.history import DAY_S, History, Retention
 from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
 from antiphon_memory.reindexing import Reindexer
@@ -82,7 +88,10 @@ def wire(
     remembering = Remembering(store, embedding, on_unembedded=reindexer.wake)
 
     exporter = Exporter(store, on_unembedded=reindexer.wake)
-    conversations = Conversations(conversation_store, days=settings.history_days)
+    history = History(
+        conversation_store,
+        Retention(idle_s=settings.session_idle_min * 60, kept_s=settings.history_days * DAY_S),
+    )
 
     async def adopt_model() -> None:
         await store.adopt_model(embedding.name, embedding.dimension)
@@ -92,13 +101,13 @@ def wire(
     async def on_append(message: Message[HistoryAppend]) -> HistoryDone:
         if settings.keep == "facts":
             await remembering.consider(message)
-        return await conversations.on_append(message)
+        return await history.on_append(message)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         worker.health.engine = f"{settings.store}, words only"
         async with store.open(), conversation_store.open(), embedding.open(adopt_model):
-            prune = prune_daily((service.prune, conversations.prune), worker.health)
+            prune = prune_daily((service.prune, history.prune), worker.health)
             async with running(reindex=reindexer.run(), prune=prune):
                 yield
 
@@ -111,7 +120,12 @@ def wire(
             serve(MEMORY_LIST, exporter.on_list),
             serve(MEMORY_IMPORT, exporter.on_import),
             serve(HISTORY_APPEND, on_append),
-            serve(HISTORY_QUERY, conversations.on_query),
+            serve(HISTORY_QUERY, history.on_query, concurrency=QUERIES_AT_ONCE),
+            serve(HISTORY_SUMMARISE, history.on_summarise),
+            serve(HISTORY_LIST, history.on_list),
+            serve(HISTORY_SHOW, history.on_show),
+            serve(HISTORY_SEARCH, history.on_search),
+            serve(HISTORY_DELETE, history.on_delete),
         ],
         lifespan=lifespan,
     )

@@ -54,7 +54,9 @@ async def open_brain(settings: LlmSettings, models: ModelStore) -> AsyncIterator
         return
     async with open_chat_server(server) as model:
         window = settings.context_tokens or SERVER_CONTEXT_TOKENS
-        yield Brain(model, profile_for(settings, is_small=False), window)
+        summarises = settings.history_summary != "off"
+        profile = profile_for(settings, is_small=False)
+        yield Brain(model, profile, window, summarises=summarises)
 
 
 async def _server(settings: LlmSettings) -> ChatServerOptions | None:
@@ -114,7 +116,9 @@ async def _embedded(settings: LlmSettings, models: ModelStore) -> AsyncIterator[
         )
         async with open_chat_server(options) as model:
             await _prefill(model, profile)
-            yield Brain(model, profile, window)
+            # It reads hundreds of tokens before it can be stopped, and forgets the prefix it knew.
+            summarises = settings.history_summary == "on"
+            yield Brain(model, profile, window, summarises=summarises)
 
 
 def gguf_file(models: ModelStore, name: str) -> Path:

@@ -15,6 +15,7 @@ from antiphon_llm.service.model import (
 from antiphon_llm.service.profiles import Profile, Sampling, SmallProfile, StandardProfile
 from antiphon_llm.service.replies import Brain, Replies
 from antiphon_llm.service.rounds import RoundRules
+from antiphon_llm.service.summaries import Summaries
 from antiphon_llm.service.tools import ToolBelt
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Sampling",
     "SmallProfile",
     "StandardProfile",
+    "Summaries",
     "ToolBelt",
     "ToolsUnsupported",
 ]

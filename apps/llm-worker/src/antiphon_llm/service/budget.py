@@ -20,7 +20,8 @@ def tokens_of(text: str) -> int:
 def fitted(question: Question, budget_tokens: int) -> Question:
     """Return the question with as much of its notes and history as fits into the budget.
 
-    The oldest history goes first, then the least fitting notes. The question itself is never cut.
+    What was said earlier goes first, then the oldest history, then the least fitting notes. The
+    question itself is never cut.
 
     Raises:
         EngineError: the question alone does not fit.
@@ -41,4 +42,5 @@ def fitted(question: Question, budget_tokens: int) -> Question:
         if left < 0:
             break
         history.append(message)
-    return replace(question, notes=tuple(notes), history=tuple(reversed(history)))
+    earlier = question.earlier if tokens_of(question.earlier) + MESSAGE_TOKENS <= left else ""
+    return replace(question, notes=tuple(notes), history=tuple(reversed(history)), earlier=earlier)

@@ -12,7 +12,6 @@ from antiphon_contracts import (
     MEMORY_QUERY,
     BusError,
     ContractError,
-    HistoryMessage,
     HistoryQuery,
     HistoryResults,
     LlmRequest,
@@ -30,6 +29,8 @@ from antiphon_llm.service.profiles import Profile
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R", MemoryResults, HistoryResults)
 
+NO_HISTORY = HistoryResults()
+
 log = structlog.get_logger(__name__)
 
 
@@ -38,7 +39,12 @@ class Known:
     """What was found, as far as it was found in time."""
 
     notes: tuple[MemoryResult, ...] = ()
-    history: tuple[HistoryMessage, ...] = ()
+    history: HistoryResults = NO_HISTORY
+
+
+def conversation_of(request: Message[LlmRequest]) -> str:
+    """Return whose conversation a request belongs to."""
+    return request.data.session_id or request.site_id
 
 
 class ContextSource:
@@ -47,13 +53,11 @@ class ContextSource:
     Args:
         bus: MEMORY_QUERY and HISTORY_QUERY must be declared to it.
         timeout_s: how long each may take.
-        history_max_age_s: what was said earlier is left out.
     """
 
-    def __init__(self, bus: Bus, *, timeout_s: float, history_max_age_s: float) -> None:
+    def __init__(self, bus: Bus, *, timeout_s: float) -> None:
         self._bus = bus
         self._timeout_s = timeout_s
-        self._max_age_s = history_max_age_s
 
     async def gather(self, request: Message[LlmRequest], profile: Profile) -> Known:
         """Return what is known; what fails or is late is left out and logged, never raised."""
@@ -74,22 +78,16 @@ class ContextSource:
         alike = [note for note in found.results if note.score >= profile.notes_min_score]
         return tuple(alike[: profile.notes_limit])
 
-    async def _history(
-        self, request: Message[LlmRequest], profile: Profile
-    ) -> tuple[HistoryMessage, ...]:
+    async def _history(self, request: Message[LlmRequest], profile: Profile) -> HistoryResults:
         if not profile.history_tokens:
-            return ()
-        query = HistoryQuery(
-            session_id=request.data.session_id or request.site_id,
-            max_tokens=profile.history_tokens,
-            max_age_s=self._max_age_s,
-        )
-        found = await self._ask(HISTORY_QUERY, query, request)
-        messages = () if found is None else found.messages
+            return NO_HISTORY
+        query = HistoryQuery(session_id=conversation_of(request), max_tokens=profile.history_tokens)
+        found = await self._ask(HISTORY_QUERY, query, request) or NO_HISTORY
+        messages = found.messages
         # The question may have been appended already; it stands in the prompt once.
         if messages and messages[-1].role == "user" and messages[-1].text == request.data.text:
-            return messages[:-1]
-        return messages
+            return found.model_copy(update={"messages": messages[:-1]})
+        return found
 
     async def _ask(
         self, topic: RequestTopic[P, R], query: P, request: Message[LlmRequest]

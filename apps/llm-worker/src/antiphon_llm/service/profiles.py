@@ -134,7 +134,7 @@ class SmallProfile:
 
 
 class StandardProfile:
-    """For larger models: system prompt, history, then notes, question and the time in one message.
+    """For larger models: system prompt, summary, history, then notes, question and time in one.
 
     What changes most stands last, so that servers find the longest known prefix in their cache.
     """
@@ -180,7 +180,7 @@ class StandardProfile:
         messages = _alternating(
             [
                 *prefix,
-                *_as_messages(question.history),
+                *_as_messages(question.earlier, question.history),
                 ChatMessage("user", f"{_notes(question.notes)}{question.text}\n\n(It is {now}.)"),
             ]
         )
@@ -227,8 +227,10 @@ def _notes(notes: tuple[MemoryResult, ...]) -> str:
     return f"Notes:\n{lines}\n" if lines else ""
 
 
-def _as_messages(history: Iterable[HistoryMessage]) -> list[ChatMessage]:
-    return [
+def _as_messages(earlier: str, history: Iterable[HistoryMessage]) -> list[ChatMessage]:
+    # Not the system's word: it is made of what people said.
+    notes = [ChatMessage("user", f"(Earlier in this conversation: {earlier})")] if earlier else []
+    return notes + [
         ChatMessage(item.role, f"{item.text} (interrupted)" if item.interrupted else item.text)
         for item in history
     ]

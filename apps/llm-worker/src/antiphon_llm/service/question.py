@@ -16,6 +16,7 @@ class Question:
         text: what the person said.
         notes: memories, best first.
         history: the conversation so far, oldest first.
+        earlier: what was said before that, in short.
         system: system prompt instead of the profile's.
         now: local time, with its zone.
         params: sampling parameters that the request asks for.
@@ -25,5 +26,6 @@ class Question:
     now: datetime
     notes: tuple[MemoryResult, ...] = ()
     history: tuple[HistoryMessage, ...] = ()
+    earlier: str = ""
     system: str | None = None
     params: LlmParams = field(default_factory=LlmParams)

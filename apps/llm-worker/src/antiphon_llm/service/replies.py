@@ -23,12 +23,13 @@ from antiphon_contracts import (
 from antiphon_runtime.bus import Bus
 from antiphon_runtime.tasks import running
 
-from antiphon_llm.service.context import ContextSource
+from antiphon_llm.service.context import ContextSource, conversation_of
 from antiphon_llm.service.draft import Draft
 from antiphon_llm.service.model import ChatModel, ToolsUnsupported
 from antiphon_llm.service.profiles import Profile
 from antiphon_llm.service.question import Question
 from antiphon_llm.service.rounds import End, RoundRules, Rounds, ToolMode
+from antiphon_llm.service.summaries import Summaries
 from antiphon_llm.service.tools import ToolBelt
 
 EARLY_CANCELS = 256
@@ -49,12 +50,14 @@ class Brain:
         profile: how prompts are made.
         context_tokens: its context window.
         require: raises EngineError if the model is known to be away.
+        summarises: whether it sums up long conversations between turns.
     """
 
     model: ChatModel
     profile: Profile
     context_tokens: int
     require: Callable[[], None] = _nothing
+    summarises: bool = True
 
 
 class Replies:
@@ -64,6 +67,7 @@ class Replies:
         bus: pieces of replies are published on it.
         context: memories and history.
         tools: tools on offer.
+        summaries: keeps out of the way of replies.
         rules: limits of a reply.
         tool_mode: `auto` is native, changing to schema for good when the server takes no tools,
             and none where the profile has no use for tools.
@@ -75,6 +79,7 @@ class Replies:
         bus: Bus,
         context: ContextSource,
         tools: ToolBelt,
+        summaries: Summaries,
         rules: RoundRules,
         *,
         tool_mode: Literal["auto"] | ToolMode = "auto",
@@ -83,6 +88,7 @@ class Replies:
         self._bus = bus
         self._context = context
         self._tools = tools
+        self._summaries = summaries
         self._rules = rules
         self._tool_mode = tool_mode
         self._auto_mode: ToolMode = "native"
@@ -95,9 +101,15 @@ class Replies:
         """Answer with this brain from now on."""
         self._brain = brain
         self._auto_mode = "native"
+        if brain.summarises and brain.profile.history_tokens:
+            self._summaries.begin(brain.model, brain.profile.history_tokens, brain.context_tokens)
 
     async def on_request(self, message: Message[LlmRequest]) -> LlmResponse:
         """Return the reply; what goes wrong is a reply too, with a sentence for people."""
+        with self._summaries.while_replying():
+            return await self._reply(message)
+
+    async def _reply(self, message: Message[LlmRequest]) -> LlmResponse:
         draft = Draft(message, partial(self._publish, message))
         outcome: list[LlmResponse] = []
         if message.id not in self._cancelled:
@@ -162,12 +174,14 @@ class Replies:
         request = draft.request
         known = await self._context.gather(request, brain.profile)
         draft.note_context()
+        self._summaries.note(conversation_of(request), request.site_id, known.history)
         question, prompt = brain.profile.prepare(
             Question(
                 request.data.text,
                 datetime.now().astimezone(),
                 known.notes,
-                known.history,
+                known.history.messages,
+                known.history.summary,
                 request.data.system,
                 request.data.params,
             ),

@@ -19,13 +19,20 @@ CONVERSATIONS = "conversations.sqlite"
 
 def memory_store(settings: MemorySettings, data_dir: Path, notes: Notes) -> SqliteStore:
     """Return the store in `settings.path`, or in `memory.sqlite` of the data folder."""
-    path = settings.path.expanduser() if settings.path else data_dir / MEMORIES
-    return SqliteStore(path.absolute(), notes)
+    return SqliteStore(_memory_path(settings, data_dir), notes)
 
 
 def conversation_store(
     settings: MemorySettings, data_dir: Path, notes: Notes
 ) -> SqliteConversations:
-    """Return the store in `conversations.sqlite`, in the folder of the memory file."""
-    folder = settings.path.expanduser().parent if settings.path else data_dir
-    return SqliteConversations((folder / CONVERSATIONS).absolute(), notes)
+    """Return the store in `conversations.sqlite`, in the folder of the memory file.
+
+    Conversations that are still in the memory file are moved when it is opened.
+    """
+    memory = _memory_path(settings, data_dir)
+    return SqliteConversations(memory.with_name(CONVERSATIONS), notes, old_path=memory)
+
+
+def _memory_path(settings: MemorySettings, data_dir: Path) -> Path:
+    path = settings.path.expanduser() if settings.path else data_dir / MEMORIES
+    return path.absolute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon_contracts.documentation.remembering_examples import REMEMBERING
 from antiphon_contracts.envelope import Payload
 from antiphon_contracts.payloads.dialogue import (
     Announce,
@@ -11,13 +12,6 @@ from antiphon_contracts.payloads.dialogue import (
     DialogueControl,
     DialogueState,
     UserAnswer,
-)
-from antiphon_contracts.payloads.history import (
-    HistoryAppend,
-    HistoryDone,
-    HistoryMessage,
-    HistoryQuery,
-    HistoryResults,
 )
 from antiphon_contracts.payloads.house import (
     Control,
@@ -40,19 +34,6 @@ from antiphon_contracts.payloads.language import (
     ToolResult,
     ToolSpec,
     Usage,
-)
-from antiphon_contracts.payloads.memory import (
-    MemoryDone,
-    MemoryForget,
-    MemoryImport,
-    MemoryIngest,
-    MemoryList,
-    MemoryPage,
-    MemoryQuery,
-    MemoryRecord,
-    MemoryRemember,
-    MemoryResult,
-    MemoryResults,
 )
 from antiphon_contracts.payloads.speech import (
     AudioLevel,
@@ -209,77 +190,6 @@ _THINKING: tuple[Payload, ...] = (
     ),
 )
 
-_RECORD = MemoryRecord(
-    id=_MEMORY,
-    text="My bicycle is red.",
-    source="tool",
-    scope="person:anna",
-    ts=_TS,
-    superseded_by=_REQUEST,
-)
-
-_REMEMBERING: tuple[Payload, ...] = (
-    MemoryQuery(
-        text="What colour is my bicycle?",
-        top_k=3,
-        max_tokens=400,
-        strategy="similarity",
-        scope="household",
-        scopes=("person:anna", "site:kitchen"),
-        sources=("user",),
-        since=_TS - 86_400.0,
-        until=_TS,
-    ),
-    MemoryResults(
-        results=(
-            MemoryResult(
-                id=_MEMORY,
-                text="My bicycle is red.",
-                source="recipes",
-                score=0.71,
-                ts=_TS,
-                scope="person:anna",
-            ),
-        ),
-        error="The embedding model is missing; only words were compared.",
-    ),
-    MemoryRemember(text="My bicycle is red.", source="tool", scope="person:anna"),
-    MemoryForget(
-        ids=(_MEMORY,),
-        query="my bicycle",
-        scopes=("person:anna",),
-        everything_in=("all",),
-        confirm=True,
-        preview=True,
-    ),
-    MemoryList(after=_MEMORY, limit=50, scopes=("household",), superseded=True),
-    MemoryPage(records=(_RECORD,), next=_MEMORY, error="The disk cannot be read."),
-    MemoryImport(records=(_RECORD,)),
-    MemoryIngest(
-        title="Manual of the washing machine",
-        text="Clean the filter every month.",
-        url="https://example.org/manual",
-    ),
-    MemoryDone(
-        action="remember",
-        ids=(_MEMORY,),
-        texts=("My bicycle is red.",),
-        replaced=("My bicycle is green.",),
-        count=1,
-        progress=0.5,
-        error="The disk is full.",
-    ),
-    HistoryAppend(role="assistant", text="Your bicycle is", session_id="family", interrupted=True),
-    HistoryDone(error="The disk is full."),
-    HistoryQuery(session_id="family", max_tokens=500, max_age_s=3_600.0),
-    HistoryResults(
-        messages=(
-            HistoryMessage(role="assistant", text="Your bicycle is", ts=_TS, interrupted=True),
-        ),
-        error="The disk cannot be read.",
-    ),
-)
-
 _SPEAKING: tuple[Payload, ...] = (
     TtsSay(
         utterance_id=_ANSWER,
@@ -355,7 +265,7 @@ _HOUSE: tuple[Payload, ...] = (
 EXAMPLES: tuple[Payload, ...] = (
     *_LISTENING,
     *_THINKING,
-    *_REMEMBERING,
+    *REMEMBERING,
     *_SPEAKING,
     *_DIALOGUE,
     *_HOUSE,

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from antiphon_contracts.payloads.history import (
     HistoryAppend,
+    HistoryDelete,
+    HistoryDeleted,
     HistoryDone,
+    HistoryFound,
+    HistoryList,
+    HistoryPage,
     HistoryQuery,
     HistoryResults,
+    HistorySearch,
+    HistorySessions,
+    HistoryShow,
+    HistorySummarise,
 )
 from antiphon_contracts.payloads.memory import (
     MemoryDone,
@@ -104,8 +113,8 @@ MEMORY_INGEST = RequestTopic[MemoryIngest, MemoryDone](
 HISTORY_DONE = Topic[HistoryDone](
     "history/done",
     1,
-    Flow(Role.MEMORY, Role.ROUTER),
-    "The row was stored.",
+    Flow(Role.MEMORY, Role.ROUTER | Role.LLM),
+    "It was stored.",
     model=HistoryDone,
     type="history.done/1",
 )
@@ -122,7 +131,7 @@ HISTORY_RESULTS = Topic[HistoryResults](
     "history/results",
     1,
     Flow(Role.MEMORY, Role.LLM),
-    "A conversation's newest messages.",
+    "A session's newest messages, and a summary of those before.",
     model=HistoryResults,
     type="history.results/1",
 )
@@ -130,8 +139,85 @@ HISTORY_QUERY = RequestTopic[HistoryQuery, HistoryResults](
     "history/query",
     1,
     Flow(Role.LLM, Role.MEMORY),
-    "Asks for a conversation's newest messages.",
+    "Asks for the newest messages of a conversation's session.",
     model=HistoryQuery,
     type="history.query/1",
     reply=HISTORY_RESULTS,
+)
+HISTORY_SUMMARISE = RequestTopic[HistorySummarise, HistoryDone](
+    "history/summarise",
+    1,
+    Flow(Role.LLM, Role.MEMORY),
+    "The summary of a session's oldest messages.",
+    model=HistorySummarise,
+    type="history.summarise/1",
+    reply=HISTORY_DONE,
+)
+HISTORY_SESSIONS = Topic[HistorySessions](
+    "history/sessions",
+    1,
+    Flow(Role.MEMORY, Role.OPERATOR),
+    "Sessions, the last to end first.",
+    model=HistorySessions,
+    type="history.sessions/1",
+)
+HISTORY_LIST = RequestTopic[HistoryList, HistorySessions](
+    "history/list",
+    1,
+    Flow(Role.OPERATOR, Role.MEMORY),
+    "Asks which sessions there are.",
+    model=HistoryList,
+    type="history.list/1",
+    reply=HISTORY_SESSIONS,
+)
+HISTORY_PAGE = Topic[HistoryPage](
+    "history/page",
+    1,
+    Flow(Role.MEMORY, Role.OPERATOR),
+    "Messages of one session.",
+    model=HistoryPage,
+    type="history.page/1",
+)
+HISTORY_SHOW = RequestTopic[HistoryShow, HistoryPage](
+    "history/show",
+    1,
+    Flow(Role.OPERATOR, Role.MEMORY),
+    "Asks for the messages of one session.",
+    model=HistoryShow,
+    type="history.show/1",
+    reply=HISTORY_PAGE,
+)
+HISTORY_FOUND = Topic[HistoryFound](
+    "history/found",
+    1,
+    Flow(Role.MEMORY, Role.OPERATOR),
+    "Messages that were searched for.",
+    model=HistoryFound,
+    type="history.found/1",
+)
+HISTORY_SEARCH = RequestTopic[HistorySearch, HistoryFound](
+    "history/search",
+    1,
+    Flow(Role.OPERATOR, Role.MEMORY),
+    "Asks for messages by their words.",
+    model=HistorySearch,
+    type="history.search/1",
+    reply=HISTORY_FOUND,
+)
+HISTORY_DELETED = Topic[HistoryDeleted](
+    "history/deleted",
+    1,
+    Flow(Role.MEMORY, Role.OPERATOR),
+    "What was deleted.",
+    model=HistoryDeleted,
+    type="history.deleted/1",
+)
+HISTORY_DELETE = RequestTopic[HistoryDelete, HistoryDeleted](
+    "history/delete",
+    1,
+    Flow(Role.OPERATOR, Role.MEMORY),
+    "Deletes sessions for good.",
+    model=HistoryDelete,
+    type="history.delete/1",
+    reply=HISTORY_DELETED,
 )
