@@ -32,7 +32,7 @@ def test_pairs_with_their_real_cosines(name: str) -> None:
     assert all(got in {"none", wanted} for got, wanted in found), found
     for relation in ("same", "supersedes"):
         understood, missed = found[relation, relation], found["none", relation]
-        assert understood / (understood + missed) >= 0.85, relation
+        assert understood / (understood + missed) >= 0.8, relation
     related = [
         cosine for (wanted, *_), cosine in zip(rows, cosines, strict=True) if wanted != "none"
     ]

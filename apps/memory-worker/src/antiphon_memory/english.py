@@ -94,6 +94,7 @@ CONTRACTIONS = (
     (re.compile(r"\b(we|you|they)'re\b"), r"\1 are"),
     (re.compile(r"\b(i|we|you|they)'ve\b"), r"\1 have"),
     (re.compile(r"\b(he|she|it|that|there|here|name)'s (?!\w+ (?:is|are)\b)"), r"\1 is "),
+    (re.compile(r"\b(have|has) got\b"), r"\1"),
     (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
     (re.compile(r"\bwon't\b"), "will not"),
     (re.compile(r"\b(\w+)n't\b"), r"\1 not"),
@@ -102,7 +103,7 @@ CONTRACTIONS = (
 COLORS = _words(
     """
     red green blue yellow black white gray brown orange purple pink violet turquoise silver gold
-    golden beige crimson navy teal magenta cyan lime maroon olive cream chartreuse
+    golden beige crimson navy teal magenta cyan lime maroon olive cream chartreuse blonde blond
     """
 )
 COLOR_SHADES = _words("dark light bright pale deep matt shiny and")
@@ -151,6 +152,25 @@ PRONOUNS = _words(
 NO_SUBJECT = _words("is are am has have do does not can and be been says said like likes")
 """Words that are in no simple noun phrase."""
 
+WORK = _words(
+    """
+    nurse teacher doctor dentist engineer developer programmer student lawyer writer baker butcher
+    farmer gardener driver pilot plumber electrician carpenter painter musician artist actor
+    designer architect accountant manager cook chef waiter journalist librarian scientist
+    researcher mechanic policeman firefighter soldier priest translator vegetarian vegan diabetic
+    """
+)
+
+THINGS_KEPT = _words(
+    """
+    key keys passport passports box stopcock tent tools toolbox glasses documents papers manual
+    ladder safe medicine kit batteries charger suitcase suitcases decorations candles torch drill
+    mower certificate will licence license presents gifts router lights meter valve blankets
+    bandages vaccination insurance
+    """
+)
+"""Of which people ask where they are."""
+
 PLACES = _words("in on under at behind beside above over between outside upstairs downstairs")
 DAYS = frozenset(
     f"{day}{end}"
@@ -160,6 +180,17 @@ DAYS = frozenset(
 MONTHS = _words(
     "january february march april may june july august september october november december"
 )
+
+NO_VALUE = _words(
+    """
+    wrong right correct incorrect valid invalid secret safe weak strong long short new old expired
+    important working unknown missing easy hard simple good bad same case too on in under ready
+    lost gone changed being not no funny nice great really very so quite spelled broken
+    """
+)
+"""How a value that says nothing of a name, a code or a number begins."""
+
+DATES = _words("birthday anniversary")
 
 EXACT = _words("password code pin number phonenumber plate combination username email postcode")
 """What is another one if a word of it is missing."""
@@ -293,7 +324,8 @@ def owner_and_property(subject: str) -> tuple[str, str] | None:
     head = owned.split()[-1:]
     if owned.startswith("favorite ") or (head and head[0] in SINGLE):
         if not possessive and owner == "the":
-            return " ".join(subject.split()[:-1]) or "the", head[0]
+            thing = " ".join(subject.split()[:-1])
+            return (thing, head[0]) if thing != "the" else None
         return owner, owned
     return None
 

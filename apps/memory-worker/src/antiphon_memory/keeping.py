@@ -30,13 +30,18 @@ _WEEKDAYS = "|".join(sorted(day for day in english.DAYS if day.endswith("s")))
 _KIN = "|".join(sorted(english.PEOPLE - {"i", "we"}))
 _TELLING = re.compile(
     rf"^{_WHO} (?:"
-    rf"(?:have|has) (?:a|an|one|two|three|four|five|\d+)(?: \w+)? ?(?:{_KIN})s?\b"
+    rf"(?:have|has) (?:a|an|one|two|three|four|five|\d+)(?: \w+)? ?(?:{_KIN})s?"
+    r"(?: (?:called|named) \w+)?$"
+    r"|(?:have|has) (?:diabetes|asthma|epilepsy|hay fever)$"
+    r"|is (?:mr|mrs|ms|doctor) \w+$"
     r"|(?:have|has) an? [\w ]{2,20} allergy"
     r"|was born (?:in|on) \w+"
     r"|(?:can not|do not|does not|may not|must not)"
     r" (?:eat|drink|have) (?!(?:it|that|this|any)\b)\w+"
     r"|prefers? (?!(?:it|that|this)\b).+"
-    r"|(?:speaks?|plays?|drives?|studies|study|collects?) (?!(?:it|that|this|some|music)\b).+"
+    r"|drives? an? \w+(?: \w+)?$"
+    r"|(?:speaks?|plays?|studies|study|collects?)"
+    r" (?!(?:it|that|this|some|music|an?|now|my)\b)[\w ]+$"
     r"|takes? .* (?:every|each) \w+"
     r"|(?:goes|go|gets?|plays?|visits?|have|has|meets?) .*\b"
     rf"(?:every \w+|on (?:{_WEEKDAYS}))"
@@ -51,11 +56,17 @@ _TRAIT = re.compile(
     r"^(?:allergic|intolerant|lactose|gluten|afraid of|scared of|left-handed|right-handed|diabetic"
     r"|color-blind|colorblind|color blind|deaf|blind|retired|vegan|vegetarian)\b"
 )
-_ROLE = re.compile(r"^(?:a|an) (?!(?:bit|little|lot|moment|minute|shame|pity|mess|joke)\b)[\w -]+$")
+_WORK = "|".join(sorted(english.WORK))
+_ROLE = re.compile(rf"^(?:(?:a|an) )?(?:[\w-]+ )?(?:{_WORK})s?$")
 _OTHERS = re.compile(r"^(?:my|our|\w+'s) (?:[\w-]+ )?\w+$")
 _COUNTABLE = re.compile(
     rf"^have (?:\w+ )?(?:{_KIN}|bicycle|car|bedroom|child|grandchild)(?:s|ren)?$"
 )
+_PUT_AWAY = re.compile(r"^(?:i|we) (?:always )?(?:keep|store|hid|put) (?:my|our|the) ")
+_ONE_PERSON = re.compile(
+    r"^\w+ (?:does not|(?:like|love|enjoy|hate|dislike|eat|drink|smoke|take|prefer)s)\b"
+)
+_AT_HAND = frozenset({"hand", "door", "lock", "bag", "pocket"})
 _FOR_GOOD = ("divorced", "vegan")
 _LIKED = re.compile(r"^(?:like|eat|drink|smoke) (?!(?:i|my|our|her|his|him|them|idea)\b)\w")
 
@@ -81,25 +92,55 @@ def is_worth_keeping(text: str) -> bool:
 
 def _lasts(fact: Fact, words: str) -> bool:
     """Whether a fact is one of the household, and holds for longer than a day."""
-    if _OF_ONE_TIME.search(words) and not fact.updates:
+    if "right now" in words or (_OF_ONE_TIME.search(words) and not fact.updates):
         return False
     attribute, ours = fact.attribute, _is_ours(fact.subject)
     match attribute.split()[0]:
         case "is":
             lasts = ours and _is_lasting_state(fact, words)
         case "place":
-            lasts = not english.is_person(fact.subject)
-        case "like" | "eat" | "drink" | "smoke":
-            lasts = ours and bool(_LIKED.match(attribute))
+            lasts = bool(_PUT_AWAY.match(words)) or _is_looked_for(fact)
+        case "like" | "eat" | "drink" | "smoke" as verb:
+            # "I do not eat meat" lasts, "I eat lunch" does not.
+            lasts = _is_preference(fact, words) and (fact.negated or verb in {"like", "smoke"})
         case "have":
             lasts = bool(_COUNTABLE.match(attribute))
-        case "color" | "age" | "home" | "name" | "work":
+        case "name":
+            lasts = _is_named(fact)
+        case "leave" | "arrive" | "come":
+            lasts = attribute.endswith(" day")
+        case "color" | "age" | "home" | "work":
             lasts = ours
         case "one":
             lasts = ours and attribute.endswith(_FOR_GOOD)
         case other:
             lasts = other not in {"day", "date", "time"}
+            lasts = lasts and (not fact.negated or " with " in attribute)
     return lasts
+
+
+def _is_looked_for(fact: Fact) -> bool:
+    head = english.head_of(fact.subject)
+    return (head in english.THINGS_KEPT or " spare " in fact.subject) and not set(
+        fact.value
+    ) & _AT_HAND
+
+
+def _is_named(fact: Fact) -> bool:
+    subject = fact.subject
+    if fact.negated or "important" in fact.value:
+        return False
+    return subject == "i" or english.head_of(subject) in english.PEOPLE or "'s" in subject
+
+
+def _is_preference(fact: Fact, words: str) -> bool:
+    ours = _is_ours(fact.subject) and _is_one_of_us(fact.subject, words)
+    return ours and bool(_LIKED.match(fact.attribute))
+
+
+def _is_one_of_us(subject: str, words: str) -> bool:
+    """Whether a subject is one of us: of "Mia likes" and "people like", the first."""
+    return " " in subject or subject in {"i", "we"} or bool(_ONE_PERSON.match(words))
 
 
 def _is_ours(subject: str) -> bool:

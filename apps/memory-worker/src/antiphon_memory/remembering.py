@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from antiphon_contracts import HistoryAppend, MemoryDone, MemoryRemember, Message, new_id
 
 from antiphon_memory.embedding import Embedding
-from antiphon_memory.facts import compare
+from antiphon_memory.facts import Relation, compare
 from antiphon_memory.keeping import is_worth_keeping
-from antiphon_memory.service import Memory, MemoryStore, Outcome, Where, candidates
+from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome, Where, candidates
 from antiphon_memory.utterances import content_words, is_acknowledgement, is_question, normalise
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ class Remembering:
             self._store, content_words(text), vector, Where((scope,)), by_words=True, limit=COMPARED
         )
         found = {one.memory.id: one for one in (*near, *matching)}
-        relations = {
-            name: compare(text, one.memory.text, one.cosine) for name, one in found.items()
-        }
+        # Some ms of rules for forty sentences: off the loop.
+        relations = await asyncio.to_thread(_relations, text, found)
         same = next((name for name, relation in relations.items() if relation == "same"), None)
         return same, [name for name, relation in relations.items() if relation == "supersedes"]
 
@@ -107,3 +106,7 @@ def _why_not(text: str) -> str | None:
     if is_acknowledgement(text):
         return "There is nothing in that to remember."
     return None
+
+
+def _relations(text: str, found: Mapping[str, Candidate]) -> dict[str, Relation | None]:
+    return {name: compare(text, one.memory.text, one.cosine) for name, one in found.items()}

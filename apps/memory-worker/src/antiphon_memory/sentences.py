@@ -167,6 +167,7 @@ def _as_present(words: str) -> tuple[str, bool]:
     found = _NO_LONGER.search(words)
     words = _NO_LONGER_IS.sub(r"\1 not", words)
     words = _NO_LONGER.sub("do not", words)
+    found = found or re.search(r"\b(?:is|are) parked\b", words)
     words = _KEPT_THERE.sub(r"\1", words)
     return words, bool(found)
 
@@ -325,6 +326,7 @@ _TIMED = re.compile(
     r"|expires?|leaves?|arrives?|comes?|collected|emptied|delivered|picked up|served|due))"
     r" (?P<when>(?:at|on|in) .+)$"
 )
+_ON_SOME_DAYS = re.compile(r"\d (?:on|in|during|every|each) ")
 _ONCE = ("start", "open", "close", "end", "expire")
 _OTHER_VERBS = {"begin": "start", "finish": "end", "finishe": "end"}
 
@@ -336,7 +338,7 @@ def _timed(words: str) -> Fact | None:
     if not found or subject is None:
         return None
     when = english.when(found["when"])
-    if when is None:
+    if when is None or _ON_SOME_DAYS.search(found["when"]):
         return None
     verb = found["verb"].split()[-1].removesuffix("s")
     verb = _OTHER_VERBS.get(verb, verb)
@@ -367,6 +369,8 @@ def _copula(words: str) -> Fact | None:
         owner, attribute = owned
         several = attribute in {"name", "nickname"} and english.may_have_several(owner)
         several = several or found["verb"] == "are"
+        if attribute not in english.DATES and value.split()[0] in english.NO_VALUE:
+            return None
         return Fact(owner, attribute, english.value_words(value), negated, several=several)
     kind, several = _kind(subject, value)
     several = several or found["verb"] == "are"
@@ -387,7 +391,8 @@ def _kind(subject: str, value: str) -> tuple[str | None, bool]:
     if when:
         return when, False
     if english.is_place(words):
-        return "place", english.is_person(subject)
+        # On the third floor, and on Baker Street.
+        return "place", True
     for states in english.STATES:
         if value in states:
             return f"one of {min(states)}", False
