@@ -192,7 +192,7 @@ async def test_a_move_that_was_cut_short_is_finished_without_doubles(
         raise KilledError
 
     with monkeypatch.context() as patch:  # after it was stored here, before it is deleted there
-        patch.setattr(store._file, "settle", killed)
+        patch.setattr(store._file, "checkpoint", killed)
         with pytest.raises(KilledError):
             async with store.open():
                 pass

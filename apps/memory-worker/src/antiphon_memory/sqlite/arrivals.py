@@ -53,7 +53,7 @@ async def take_arrivals(file: SqliteFile, notes: Notes) -> None:
             async with file.transaction() as db:
                 await _store(db, await _arrivals(db, "arrived"))
                 await db.execute_fetchall("DELETE FROM arrived")
-            await file.settle()
+            await file.checkpoint()
     except EngineError as error:
         _note_failure(error, notes)
 
@@ -84,7 +84,7 @@ async def _move(old: aiosqlite.Connection, file: SqliteFile) -> None:
         return
     async with file.transaction() as db:
         await _store(db, arrivals)
-    await file.settle()  # it is on the disk before it is deleted there
+    await file.checkpoint()  # it is on the disk before it is deleted there
     await old.execute_fetchall("PRAGMA secure_delete = ON")
     await old.execute_fetchall("DELETE FROM history")
     await old.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -166,7 +166,7 @@ class SqliteConversations:
                 db, "id IN (SELECT value FROM json_each(?))", json.dumps(list(session_ids))
             )
             await self._file.note_reply(db, message_id, json.dumps(deleted))
-        await self._file.settle()
+        await self._file.checkpoint()
         return deleted
 
     async def prune(self, *, before: float, replies_before: float) -> None:
@@ -175,7 +175,7 @@ class SqliteConversations:
             deleted = await _delete_where(db, "ended < ?", before)
             await self._file.forget_replies(db, replies_before)
         if deleted:
-            await self._file.settle()
+            await self._file.checkpoint()
 
     # Reading
 

@@ -117,20 +117,6 @@ class SqliteFile:
         """Delete what was noted before a time, in seconds since the epoch."""
         await db.execute_fetchall("DELETE FROM seen WHERE ts < ?", (before,))
 
-    async def settle(self) -> None:
-        """Bring all that is written from the log into the file itself, and empty the log.
-
-        What was deleted is then in neither. A read that is under way keeps it waiting, for at most
-        2 s; then the log is left to the next time.
-
-        Raises:
-            EngineError: the file failed, or is closed.
-        """
-        db = self._opened().writer
-        async with self._writing:
-            with translated():
-                await db.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-
     def _opened(self) -> Database:
         if self._database is None:
             msg = "The memory store is closed; ask again when it has started."
