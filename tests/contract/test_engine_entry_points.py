@@ -26,6 +26,7 @@ OWNERS = {
     "antiphon.embedders": "antiphon_memory",
     "antiphon.stores": "antiphon_memory",
     "antiphon.conversation_stores": "antiphon_memory",
+    "antiphon.knowledge_stores": "antiphon_memory",
     "antiphon.wake_detectors": "antiphon_wake",
     "antiphon.tools": "antiphon_tools",
 }

@@ -16,9 +16,10 @@ from antiphon.memory_commands import memory_app
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_memory.settings import MemorySettings
 from antiphon_memory.sqlite.conversations import SqliteConversations
+from antiphon_memory.sqlite.knowledge import SqliteKnowledge
 from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import WordEmbedder
-from antiphon_memory.wiring import wire
+from antiphon_memory.wiring import Stores, wire
 from antiphon_runtime import Bus, RuntimeSettings, Wiring, Worker
 from antiphon_runtime.testing import House
 from typer.testing import CliRunner
@@ -35,7 +36,8 @@ async def house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     def build(worker: Worker[MemorySettings]) -> Wiring:
         store = SqliteStore(tmp_path / "memory.sqlite", worker.health)
         talks = SqliteConversations(tmp_path / "conversations.sqlite", worker.health)
-        return wire(worker, store, talks, WordEmbedder())
+        documents = SqliteKnowledge(tmp_path / "knowledge.sqlite", worker.health)
+        return wire(worker, Stores(store, talks, documents), WordEmbedder())
 
     async with House() as house:
 

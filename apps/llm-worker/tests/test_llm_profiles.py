@@ -74,6 +74,21 @@ def test_what_was_said_earlier_is_left_out_first() -> None:
     assert kept.earlier == ""
 
 
+def test_a_piece_of_a_document_says_where_it_is_from() -> None:
+    piece = MemoryResult(
+        id="d", text="Clean the filter\nmonthly.", source="Manual, page 3", kind="document"
+    )
+    question = Question("How often?", NOW, notes=(note("the key is in the hall"), piece))
+
+    _, prompt = StandardProfile().prepare(question, 4096)
+
+    assert prompt.messages[-1].content.startswith(
+        "Notes:\n- the key is in the hall\n- from Manual, page 3: Clean the filter monthly.\n"
+    )
+    _, short = SmallProfile().prepare(Question("How often?", NOW, notes=(piece,)), 2048)
+    assert "- from Manual, page 3: Clean the filter monthly\n" in short.messages[-1].content
+
+
 def test_neighbours_of_one_role_are_joined() -> None:
     history = (*said("Hi", "Hello", "Are you there?"),)
 

@@ -28,9 +28,10 @@ from antiphon_contracts import (
 )
 from antiphon_memory.settings import MemorySettings
 from antiphon_memory.sqlite.conversations import SqliteConversations
+from antiphon_memory.sqlite.knowledge import SqliteKnowledge
 from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import WordEmbedder
-from antiphon_memory.wiring import wire
+from antiphon_memory.wiring import Stores, wire
 from antiphon_runtime import Wiring, Worker
 from antiphon_runtime.testing import House
 
@@ -51,7 +52,8 @@ async def living(path: Path, keep: Literal["asked", "facts"] = "asked") -> Async
     def build(worker: Worker[MemorySettings]) -> Wiring:
         store = SqliteStore(path, worker.health)
         talks = SqliteConversations(path.with_name("conversations.sqlite"), worker.health)
-        return wire(worker, store, talks, WordEmbedder())
+        documents = SqliteKnowledge(path.with_name("knowledge.sqlite"), worker.health)
+        return wire(worker, Stores(store, talks, documents), WordEmbedder())
 
     async with (
         asyncio.timeout(30),

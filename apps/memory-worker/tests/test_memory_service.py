@@ -11,7 +11,6 @@ from antiphon_contracts import (
     HISTORY_APPEND,
     HISTORY_QUERY,
     MEMORY_FORGET,
-    MEMORY_INGEST,
     MEMORY_QUERY,
     MEMORY_REMEMBER,
     EngineError,
@@ -19,7 +18,6 @@ from antiphon_contracts import (
     HistoryQuery,
     MemoryDone,
     MemoryForget,
-    MemoryIngest,
     MemoryQuery,
     MemoryRemember,
     RemoteError,
@@ -30,9 +28,10 @@ from antiphon_memory.reindexing import Reindexer
 from antiphon_memory.service import Memory
 from antiphon_memory.settings import MemorySettings
 from antiphon_memory.sqlite.conversations import SqliteConversations
+from antiphon_memory.sqlite.knowledge import SqliteKnowledge
 from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import NoteBook, WordEmbedder
-from antiphon_memory.wiring import wire
+from antiphon_memory.wiring import Stores, wire
 from antiphon_runtime import Bus, Wiring, Worker
 from antiphon_runtime.testing import House
 
@@ -42,7 +41,6 @@ REQUESTS: list[RequestTopic[Any, Any]] = [
     MEMORY_QUERY,
     MEMORY_REMEMBER,
     MEMORY_FORGET,
-    MEMORY_INGEST,
     HISTORY_APPEND,
     HISTORY_QUERY,
 ]
@@ -86,7 +84,8 @@ def wire_with(
         seen.append(worker)
         store = SqliteStore(path, worker.health)
         talks = SqliteConversations(path.with_name("conversations.sqlite"), worker.health)
-        return wire(worker, store, talks, embedder)
+        documents = SqliteKnowledge(path.with_name("knowledge.sqlite"), worker.health)
+        return wire(worker, Stores(store, talks, documents), embedder)
 
     return build
 
@@ -214,12 +213,6 @@ async def test_forget_takes_the_best_match_or_nothing(home: Home) -> None:
     assert (await home.forget("that my bicycle is red")).ids == ()
     assert (await home.forget()).ids == ()
     assert await home.find("tent attic") == ["the tent is in the attic"]
-
-
-async def test_documents_are_refused_honestly(home: Home) -> None:
-    request = MemoryIngest(title="manual", text="long")
-    done = await home.house.bus.request(MEMORY_INGEST, request, timeout_s=5)
-    assert done.error == "documents are not supported yet"
 
 
 async def test_history_is_by_site_or_session_within_budget_oldest_first(home: Home) -> None:

@@ -51,15 +51,15 @@ TABLE = {
     ),
     Role.TOOLS: (
         (
-            "tools/result tools/registry memory/query memory/remember memory/forget memory/ingest "
-            "announce user/ask health/w-1"
+            "tools/result tools/registry memory/query memory/remember memory/forget "
+            "knowledge/search announce user/ask health/w-1"
         ),
-        "tools/call memory/results memory/done announced user/answer",
+        "tools/call knowledge/results memory/results memory/done announced user/answer",
     ),
     Role.ROUTER: (
         (
             "playback/+/control stt/control wake/+/control llm/request llm/cancel tools/call "
-            "memory/query memory/remember memory/forget memory/ingest history/append tts/say "
+            "memory/query memory/remember memory/forget history/append tts/say "
             "tts/prepare tts/cancel dialogue/+/state announced user/answer answer/+ health/w-1"
         ),
         (
@@ -70,13 +70,15 @@ TABLE = {
     ),
     Role.MEMORY: (
         (
-            "memory/results memory/page memory/done history/done history/results history/sessions "
+            "memory/results memory/page memory/done knowledge/done knowledge/progress "
+            "knowledge/documents knowledge/results history/done history/results history/sessions "
             "history/page history/found history/deleted health/w-1"
         ),
         (
-            "memory/query memory/list memory/import memory/remember memory/forget memory/ingest "
-            "history/append history/query history/summarise history/list history/show "
-            "history/search history/delete"
+            "memory/query memory/list memory/import memory/remember memory/forget "
+            "knowledge/add knowledge/remove knowledge/refresh knowledge/cancel knowledge/list "
+            "knowledge/search history/append history/query history/summarise history/list "
+            "history/show history/search history/delete"
         ),
     ),
     Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/prepare tts/cancel"),
@@ -84,13 +86,15 @@ TABLE = {
         (
             "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "
             "capture/+/control wake/+/control memory/query memory/list memory/import "
-            "memory/remember memory/forget memory/ingest "
+            "memory/remember memory/forget knowledge/add knowledge/remove knowledge/refresh "
+            "knowledge/cancel knowledge/list knowledge/search "
             "history/list history/show history/search history/delete tts/say dialogue/+/control "
             "announce user/ask say say/+ ask ask/+ control/+ dead/+/+ dead/+/+/retry"
         ),
         (
             "audio/+/in audio/+/level site/+/status audio/+/out/+ playback/+/control "
             "playback/+/status capture/+/status wake/event/+ stt/partial stt/final memory/done "
+            "knowledge/done knowledge/progress knowledge/documents knowledge/results "
             "memory/page memory/results history/sessions history/page history/found "
             "history/deleted tts/status dialogue/+/state announced user/answer answer/+ health/+ "
             "dead/+/+"

@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from antiphon_contracts import (
     MemoryDone,
     MemoryForget,
-    MemoryIngest,
     MemoryQuery,
     MemoryResult,
     MemoryResults,
     Message,
 )
 
-from antiphon_memory.embedding import Embedding
 from antiphon_memory.facts import compare
-from antiphon_memory.ranking import Floors, fuse, within_budget
+from antiphon_memory.ranking import Floors, within_budget
 from antiphon_memory.utterances import (
     content_words,
 )
@@ -57,6 +55,16 @@ class Memory:
     scope: str
     ts: float
     superseded_by: str | None = None
+
+    @property
+    def kind(self) -> Literal["memory", "document"]:
+        """What it is: something told, or a piece of a document."""
+        return "memory"
+
+    @property
+    def link(self) -> str:
+        """Where in a document it stands."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,26 +230,44 @@ async def candidates(
     return near, matching
 
 
+class Finder(Protocol):
+    """Finds what has to do with a question. Every method may raise EngineError."""
+
+    async def find(self, text: str, where: Where, *, by_words: bool, limit: int) -> list[Candidate]:
+        """Return what is relevant, best first; without vectors words decide in any case."""
+
+    async def widened(
+        self, found: Sequence[Candidate], *, context: int, max_tokens: int | None
+    ) -> list[Candidate]:
+        """Return what was found, passages joined with so many neighbours on each side.
+
+        Neighbours that were both found become one passage, and no text stands twice.
+        """
+
+
 class MemoryService:
     """Handles memory's requests.
 
     Args:
         store: keeps it all.
-        embedding: gives vectors, or not: then words alone decide.
-        floors: what counts as relevant.
+        memories: finds memories alone: nobody forgets a document by the way.
+        everything: finds what is answered from.
+        floors: what may be forgotten.
         now: the clock, in seconds since the epoch.
     """
 
     def __init__(
         self,
         store: MemoryStore,
-        embedding: Embedding,
         *,
+        memories: Finder,
+        everything: Finder,
         floors: Floors,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._embedding = embedding
+        self._memories = memories
+        self._everything = everything
         self._floors = floors
         self._now = now
 
@@ -256,33 +282,15 @@ class MemoryService:
             memories = await self._store.recent(limit=query.top_k, where=where)
             found = [Candidate(memory, None) for memory in memories]
         else:
-            found = await self._search(
+            found = await self._everything.find(
                 query.text, where, by_words=query.strategy == "hybrid", limit=query.top_k
             )
         kept = within_budget(found[: query.top_k], lambda one: one.memory.text, query.max_tokens)
-        return MemoryResults(results=tuple(map(_result, kept)))
-
-    async def _search(
-        self, text: str, where: Where, *, by_words: bool, limit: int
-    ) -> list[Candidate]:
-        """Return relevant memories, best first; without vectors words decide in any case."""
-        words = content_words(text)
-        vector = await self._embedding.embed_or_none(text) if text.strip() else None
-        near, matching = await candidates(
-            self._store, words, vector, where, by_words=by_words, limit=max(limit, CANDIDATES)
-        )
-        by_id = {one.memory.id: one for one in (*near, *matching)}
-        sharing = {one.memory.id for one in matching}
-        order = fuse([[one.memory.id for one in near], [one.memory.id for one in matching]])
-        return [
-            by_id[name]
-            for name in order
-            if self._floors.lets_through(
-                by_id[name].cosine,
-                shares_word=name in sharing,
-                has_all_words=name in sharing and _has_all(words, by_id[name].memory.text),
+        if query.context:
+            kept = await self._everything.widened(
+                kept, context=query.context, max_tokens=query.max_tokens
             )
-        ]
+        return MemoryResults(results=tuple(map(_result, kept)))
 
     async def on_forget(self, message: Message[MemoryForget]) -> MemoryDone:
         """Delete by ids, whole scopes, or what a query matches best if that is close enough."""
@@ -310,7 +318,7 @@ class MemoryService:
     async def _preview(self, asked: MemoryForget, site_id: str) -> MemoryDone:
         """Return what matches a query, the best first, at most 20; nothing is deleted."""
         where = Where(_scopes(asked.scopes, site_id))
-        found = await self._search(asked.query or "", where, by_words=True, limit=PREVIEWED)
+        found = await self._memories.find(asked.query or "", where, by_words=True, limit=PREVIEWED)
         memories = [one.memory for one in found[:PREVIEWED]]
         return MemoryDone(
             action="forget",
@@ -323,7 +331,7 @@ class MemoryService:
         said = query.strip().removeprefix("that ")
         near_enough = [
             one
-            for one in await self._search(query, Where(scopes), by_words=True, limit=1)
+            for one in await self._memories.find(query, Where(scopes), by_words=True, limit=1)
             if self._floors.may_forget(one.cosine, has_all_words=_has_all(words, one.memory.text))
             # "My bicycle is red" does not mean the memory that it is blue.
             and compare(said, one.memory.text, one.cosine) != "supersedes"
@@ -331,10 +339,6 @@ class MemoryService:
         # Without cosines all are equal here, and `max` takes the first: the best by words.
         best = max(near_enough, key=lambda one: one.cosine or 0.0, default=None)
         return (best.memory.id,) if best else ()
-
-    async def on_ingest(self, _message: Message[MemoryIngest]) -> MemoryDone:
-        """Refuse: there is no knowledge base yet."""
-        return MemoryDone(action="ingest", error="documents are not supported yet")
 
     async def prune(self) -> None:
         """Delete outcomes of writes after a day."""
@@ -361,6 +365,8 @@ def _result(found: Candidate) -> MemoryResult:
         score=found.cosine or 0.0,
         ts=memory.ts,
         scope=memory.scope,
+        kind=memory.kind,
+        link=memory.link,
     )
 
 

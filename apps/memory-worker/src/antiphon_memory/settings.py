@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from antiphon_contracts import MAX_PARTS, PART_BYTES
 from antiphon_runtime.settings import Settings
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -30,6 +31,20 @@ class MemorySettings(Settings):
         "preferences said in passing (English rules).",
     )
     history_store: str = Field(default="sqlite", description="Where conversations are kept.")
+    knowledge_store: str = Field(default="sqlite", description="Where documents are kept.")
+    document_bytes: int = Field(
+        default=20_000_000,
+        ge=1,
+        le=PART_BYTES * MAX_PARTS,
+        description="How long a document may be that is uploaded or fetched, in bytes.",
+    )
+    fetch_allow: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "Private places that documents may be fetched from all the same: host names, addresses "
+            "or networks, e.g. nas.lan or 192.168.1.0/24."
+        ),
+    )
     engine: str = Field(
         default="auto",
         description="Embedding engine: onnx, sentence-transformers, openai (any server with "

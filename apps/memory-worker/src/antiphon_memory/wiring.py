@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from antiphon_contracts import (
@@ -14,18 +15,26 @@ from antiphon_contracts import (
     HISTORY_SEARCH,
     HISTORY_SHOW,
     HISTORY_SUMMARISE,
+    KNOWLEDGE_ADD,
+    KNOWLEDGE_CANCEL,
+    KNOWLEDGE_LIST,
+    KNOWLEDGE_PROGRESS,
+    KNOWLEDGE_REFRESH,
+    KNOWLEDGE_REMOVE,
+    KNOWLEDGE_SEARCH,
     MEMORY_FORGET,
     MEMORY_IMPORT,
-    MEMORY_INGEST,
     MEMORY_LIST,
     MEMORY_QUERY,
     MEMORY_REMEMBER,
     HistoryAppend,
     HistoryDone,
+    KnowledgeProgress,
     Message,
 )
+from antiphon_documents import FetchRules
 from antiphon_models import ModelStore, default_root
-from antiphon_runtime import Remote, Upstream, Wiring, Worker, load_engine, serve
+from antiphon_runtime import Handler, Remote, Upstream, Wiring, Worker, load_engine, serve
 from antiphon_runtime.tasks import running
 
 from antiphon_memory.conversations import ConversationStore
@@ -33,10 +42,15 @@ from antiphon_memory.embedder import Embedder
 from antiphon_memory.embedding import RETRY_S, Embedding
 from antiphon_memory.exporting import Exporter
 from antiphon_memory.history import DAY_S, History, Retention
+from antiphon_memory.ingesting import Ingester
+from antiphon_memory.knowledge import Knowledge
+from antiphon_memory.knowledge_store import KnowledgeStore
 from antiphon_memory.pruning import prune_daily
 from antiphon_memory.ranking import Floors
+from antiphon_memory.reading import DocumentReader, PublicWeb
 from antiphon_memory.reindexing import Reindexer
 from antiphon_memory.remembering import Remembering
+from antiphon_memory.searching import Search
 from antiphon_memory.service import MemoryService, MemoryStore
 from antiphon_memory.settings import MemorySettings
 
@@ -62,16 +76,27 @@ def build(worker: Worker[MemorySettings]) -> Wiring:
     conversations: ConversationStore = load_engine(
         "antiphon.conversation_stores", settings.history_store
     )(settings, worker.runtime.data_dir, worker.health)
-    return wire(worker, store, conversations, embedder)
+    documents: KnowledgeStore = load_engine("antiphon.knowledge_stores", settings.knowledge_store)(
+        settings, worker.runtime.data_dir, worker.health
+    )
+    return wire(worker, Stores(store, conversations, documents), embedder)
 
 
-def wire(
-    worker: Worker[MemorySettings],
-    store: MemoryStore,
-    conversation_store: ConversationStore,
-    embedder: Embedder,
-) -> Wiring:
-    """Build the worker around given stores and a given embedder."""
+@dataclass(frozen=True)
+class Stores:
+    """Where everything is kept."""
+
+    memories: MemoryStore
+    conversations: ConversationStore
+    knowledge: KnowledgeStore
+
+
+def wire(worker: Worker[MemorySettings], stores: Stores, embedder: Embedder) -> Wiring:
+    """Build the worker around given stores and a given embedder.
+
+    Raises:
+        ConfigError: what may be fetched cannot be read.
+    """
     settings = worker.settings
     embedding = Embedding(
         embedder,
@@ -79,24 +104,30 @@ def wire(
         upstream=_upstream(worker, embedder),
         retry_s=min(RETRY_S, worker.runtime.server_retry_s),
     )
+    store = stores.memories
     reindexer = Reindexer(store, embedding, worker.health)
+    documents = _documents(worker, stores.knowledge, embedding)
+    floors = _floors(settings)
     service = MemoryService(
         store,
-        embedding,
-        floors=Floors(settings.relevance_floor, settings.keyword_floor, settings.forget_floor),
+        memories=Search([store], embedding, floors),
+        everything=Search([store, documents.knowledge], embedding, floors, documents.knowledge),
+        floors=floors,
     )
     remembering = Remembering(store, embedding, on_unembedded=reindexer.wake)
 
     exporter = Exporter(store, on_unembedded=reindexer.wake)
     history = History(
-        conversation_store,
+        stores.conversations,
         Retention(idle_s=settings.session_idle_min * 60, kept_s=settings.history_days * DAY_S),
     )
 
     async def adopt_model() -> None:
         await store.adopt_model(embedding.name, embedding.dimension)
+        await stores.knowledge.adopt_model(embedding.name, embedding.dimension)
         worker.health.engine = f"{settings.store}, {embedding.description}"
         reindexer.wake()
+        documents.ingester.wake()
 
     async def on_append(message: Message[HistoryAppend]) -> HistoryDone:
         if settings.keep == "facts":
@@ -106,9 +137,14 @@ def wire(
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         worker.health.engine = f"{settings.store}, words only"
-        async with store.open(), conversation_store.open(), embedding.open(adopt_model):
-            prune = prune_daily((service.prune, history.prune), worker.health)
-            async with running(reindex=reindexer.run(), prune=prune):
+        async with AsyncExitStack() as stack:
+            stack.callback(documents.reader.close)
+            for part in (store, stores.conversations, stores.knowledge, documents.web):
+                await stack.enter_async_context(part.open())
+            await stack.enter_async_context(embedding.open(adopt_model))
+            prunes = (service.prune, history.prune, documents.knowledge.prune)
+            tasks = {"reindex": reindexer.run(), "ingest": documents.ingester.run()}
+            async with running(**tasks, prune=prune_daily(prunes, worker.health)):
                 yield
 
     return Wiring(
@@ -116,7 +152,6 @@ def wire(
             serve(MEMORY_QUERY, service.on_query, concurrency=QUERIES_AT_ONCE),
             serve(MEMORY_REMEMBER, remembering.on_remember),
             serve(MEMORY_FORGET, service.on_forget),
-            serve(MEMORY_INGEST, service.on_ingest),
             serve(MEMORY_LIST, exporter.on_list),
             serve(MEMORY_IMPORT, exporter.on_import),
             serve(HISTORY_APPEND, on_append),
@@ -126,9 +161,57 @@ def wire(
             serve(HISTORY_SHOW, history.on_show),
             serve(HISTORY_SEARCH, history.on_search),
             serve(HISTORY_DELETE, history.on_delete),
+            *documents.handlers,
         ],
         lifespan=lifespan,
     )
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """What the knowledge base is made of."""
+
+    knowledge: Knowledge
+    ingester: Ingester
+    reader: DocumentReader
+    web: PublicWeb
+
+    @property
+    def handlers(self) -> list[Handler]:
+        knowledge = self.knowledge
+        return [
+            serve(KNOWLEDGE_ADD, knowledge.on_add),
+            serve(KNOWLEDGE_REMOVE, knowledge.on_remove),
+            serve(KNOWLEDGE_REFRESH, knowledge.on_refresh),
+            serve(KNOWLEDGE_CANCEL, knowledge.on_cancel),
+            serve(KNOWLEDGE_LIST, knowledge.on_list),
+            serve(KNOWLEDGE_SEARCH, knowledge.on_search),
+        ]
+
+
+def _documents(
+    worker: Worker[MemorySettings], store: KnowledgeStore, embedding: Embedding
+) -> _Documents:
+    settings = worker.settings
+    rules = FetchRules(max_bytes=settings.document_bytes, allow_private=settings.fetch_allow)
+    web, reader = PublicWeb(rules), DocumentReader()
+
+    def say(progress: KnowledgeProgress) -> None:
+        worker.bus.publish(KNOWLEDGE_PROGRESS, progress)
+
+    ingester = Ingester(store, embedding, reader, web, say=say, notes=worker.health)
+    knowledge = Knowledge(
+        store,
+        Search([store], embedding, _floors(settings)),
+        max_bytes=settings.document_bytes,
+        on_order=ingester.wake,
+        on_cancel=ingester.cancel,
+    )
+    return _Documents(knowledge, ingester, reader, web)
+
+
+def _floors(settings: MemorySettings) -> Floors:
+    return Floors(settings.relevance_floor, settings.keyword_floor, settings.forget_floor)
 
 
 def _upstream(worker: Worker[MemorySettings], embedder: Embedder) -> Upstream | None:

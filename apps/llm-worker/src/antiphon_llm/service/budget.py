@@ -32,7 +32,8 @@ def fitted(question: Question, budget_tokens: int) -> Question:
         raise EngineError(msg)
     notes = []
     for note in question.notes:
-        left -= tokens_of(note.text) + 2
+        source = note.source if note.kind == "document" else ""
+        left -= tokens_of(note.text) + tokens_of(source) + 2
         if left < 0:
             break
         notes.append(note)

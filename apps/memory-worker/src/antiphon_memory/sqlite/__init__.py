@@ -1,10 +1,11 @@
-"""The embedded stores: SQLite files, and a matrix of vectors beside one of them."""
+"""The embedded stores: SQLite files, and vectors beside them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from antiphon_memory.sqlite.conversations import SqliteConversations
+from antiphon_memory.sqlite.knowledge import SqliteKnowledge
 from antiphon_memory.sqlite.memories import SqliteStore
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 MEMORIES = "memory.sqlite"
 CONVERSATIONS = "conversations.sqlite"
+KNOWLEDGE = "knowledge.sqlite"
 
 
 def memory_store(settings: MemorySettings, data_dir: Path, notes: Notes) -> SqliteStore:
@@ -36,3 +38,8 @@ def conversation_store(
 def _memory_path(settings: MemorySettings, data_dir: Path) -> Path:
     path = settings.path.expanduser() if settings.path else data_dir / MEMORIES
     return path.absolute()
+
+
+def knowledge_store(settings: MemorySettings, data_dir: Path, notes: Notes) -> SqliteKnowledge:
+    """Return the store in `knowledge.sqlite`, in the folder of the memory file."""
+    return SqliteKnowledge(_memory_path(settings, data_dir).with_name(KNOWLEDGE), notes)

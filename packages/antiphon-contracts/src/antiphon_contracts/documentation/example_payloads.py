@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon_contracts.documentation.example_knowledge import KNOWING
 from antiphon_contracts.documentation.remembering_examples import REMEMBERING
 from antiphon_contracts.envelope import Payload
 from antiphon_contracts.payloads.dialogue import (
@@ -266,6 +267,7 @@ EXAMPLES: tuple[Payload, ...] = (
     *_LISTENING,
     *_THINKING,
     *REMEMBERING,
+    *KNOWING,
     *_SPEAKING,
     *_DIALOGUE,
     *_HOUSE,

@@ -1,4 +1,4 @@
-"""Payloads of long-term memory."""
+"""Payloads of long-term memory; what was found may come from documents, too."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class MemoryQuery(Payload):
         sources: only from these, e.g. `user`; none named is all.
         since: only stored or confirmed at this time or later, in seconds since the epoch.
         until: only stored or confirmed before this time, in seconds since the epoch.
+        context: how many pieces of a document before and after one that is found are joined to it.
     """
 
     text: str = Field(max_length=100_000)
@@ -54,18 +55,21 @@ class MemoryQuery(Payload):
     sources: Annotated[Several[str], Field(max_length=MAX_SCOPES)] = ()
     since: float | None = None
     until: float | None = None
+    context: int = Field(default=0, ge=0, le=5)
 
 
 class MemoryResult(Payload):
-    """One memory.
+    """One memory, or a piece of a document.
 
     Attributes:
         id: its id.
         text: what was stored.
-        source: where it came from, e.g. `user`.
+        source: where it came from, e.g. `user`; of a document its title and the place in it.
         score: cosine similarity to the query, -1 to 1 (0 with `recent`).
         ts: when it was stored or last confirmed, in seconds since the epoch.
         scope: whose it is.
+        kind: which of the two it is.
+        link: a document's address, or what it is known by, with the place in it.
     """
 
     id: str
@@ -74,6 +78,8 @@ class MemoryResult(Payload):
     score: float = 0.0
     ts: float = 0.0
     scope: str = "household"
+    kind: Literal["memory", "document"] = "memory"
+    link: str = ""
 
 
 class MemoryResults(Payload):
@@ -187,22 +193,6 @@ class MemoryImport(Payload):
     records: Annotated[Several[MemoryRecord], Field(max_length=MAX_RECORDS)]
 
 
-class MemoryIngest(Payload):
-    """Adds a document to the knowledge base: a page by address, or an uploaded text.
-
-    Paths of files are not accepted from the bus.
-
-    Attributes:
-        title: what the document is called.
-        text: the document itself.
-        url: address of the page.
-    """
-
-    title: str = Field(max_length=512)
-    text: str | None = Field(default=None, max_length=3_000_000)
-    url: str | None = Field(default=None, max_length=2048, pattern=r"^https?://")
-
-
 class MemoryDone(Payload):
     """What a write to long-term memory did.
 
@@ -212,14 +202,12 @@ class MemoryDone(Payload):
         texts: their texts, so that the speaker can say what was forgotten.
         replaced: texts of the memories that this one superseded.
         count: how many were written or deleted; None where `ids` says so.
-        progress: 0 to 1; below 1 more messages follow.
         error: one sentence for people; None is success.
     """
 
-    action: Literal["remember", "forget", "ingest", "import"]
+    action: Literal["remember", "forget", "import"]
     ids: Several[str] = ()
     texts: Several[str] = ()
     replaced: Several[str] = ()
     count: int | None = None
-    progress: float = Field(default=1.0, ge=0, le=1)
     error: str | None = None

@@ -21,7 +21,6 @@ from antiphon_contracts.payloads.memory import (
     MemoryDone,
     MemoryForget,
     MemoryImport,
-    MemoryIngest,
     MemoryList,
     MemoryPage,
     MemoryQuery,
@@ -98,16 +97,6 @@ MEMORY_IMPORT = RequestTopic[MemoryImport, MemoryDone](
     "Stores memories that were exported.",
     model=MemoryImport,
     type="memory.import/1",
-    reply=MEMORY_DONE,
-)
-MEMORY_INGEST = RequestTopic[MemoryIngest, MemoryDone](
-    "memory/ingest",
-    1,
-    Flow(Role.TOOLS | Role.ROUTER | Role.OPERATOR, Role.MEMORY),
-    "Adds a document to the knowledge base.",
-    model=MemoryIngest,
-    type="memory.ingest/1",
-    reserved=True,
     reply=MEMORY_DONE,
 )
 HISTORY_DONE = Topic[HistoryDone](

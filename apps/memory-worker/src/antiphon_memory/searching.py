@@ -1,0 +1,151 @@
+"""Finding what has to do with a question, among memories and in documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from antiphon_memory.embedding import Embedding
+from antiphon_memory.ranking import Floors, fuse
+from antiphon_memory.service import CANDIDATES, Candidate, Memory, Where
+from antiphon_memory.utterances import content_words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage(Memory):
+    """A piece of a document; `source` names the document and the place in it, for people.
+
+    Attributes:
+        document_id: the document.
+        ordinal: the piece's number in it, from 0.
+        title: the document's.
+        address: the document's, or what it is known by.
+        anchor: where in the document, e.g. `#opening-hours` or `page 3`; may be empty.
+    """
+
+    document_id: str
+    ordinal: int
+    title: str
+    address: str
+    anchor: str
+
+    @property
+    def kind(self) -> Literal["memory", "document"]:
+        """What it is."""
+        return "document"
+
+    @property
+    def link(self) -> str:
+        """The address with the place in the document."""
+        between = "" if not self.anchor or self.anchor.startswith("#") else ", "
+        return f"{self.address}{between}{self.anchor}"
+
+
+class Shelf(Protocol):
+    """What can be searched. Every method may raise EngineError."""
+
+    async def similar(
+        self, vector: NDArray[np.float32], *, limit: int, where: Where
+    ) -> list[Candidate]:
+        """Return what is nearest by cosine, best first."""
+
+    async def matching(
+        self,
+        words: Sequence[str],
+        *,
+        limit: int,
+        where: Where,
+        vector: NDArray[np.float32] | None,
+    ) -> list[Candidate]:
+        """Return what has any of `words`, best first by BM25; cosines are to `vector`."""
+
+
+class Library(Shelf, Protocol):
+    """Documents, as far as questions are concerned."""
+
+    async def widened(
+        self, found: Sequence[Candidate], *, context: int, max_tokens: int | None
+    ) -> list[Candidate]:
+        """See `antiphon_memory.service.Finder`."""
+
+
+class Search:
+    """Finds on one shelf or several; see `antiphon_memory.service.Finder`.
+
+    The nearest by meaning are one ranking over all shelves, since cosines compare; matching words
+    are a ranking of each shelf's own, since BM25 does not.
+
+    Args:
+        shelves: what is searched.
+        embedding: gives vectors, or not: then words alone decide.
+        floors: what counts as relevant.
+        library: knows the neighbours of passages.
+    """
+
+    def __init__(
+        self,
+        shelves: Sequence[Shelf],
+        embedding: Embedding,
+        floors: Floors,
+        library: Library | None = None,
+    ) -> None:
+        self._shelves = shelves
+        self._embedding = embedding
+        self._floors = floors
+        self._library = library
+
+    async def find(self, text: str, where: Where, *, by_words: bool, limit: int) -> list[Candidate]:
+        """See `Finder`."""
+        limit = max(limit, CANDIDATES)
+        words = content_words(text)
+        vector = await self._embedding.embed_or_none(text) if text.strip() else None
+        near: list[Candidate] = []
+        matching: list[list[Candidate]] = []
+        for shelf in self._shelves:
+            if vector is not None:
+                near += await shelf.similar(vector, limit=limit, where=where)
+            if words and (by_words or vector is None):
+                matching.append(
+                    await shelf.matching(words, limit=limit, where=where, vector=vector)
+                )
+        near.sort(key=lambda one: -(one.cosine or 0.0))
+        rankings = [near, *matching]
+        by_id = {one.memory.id: one for ranking in rankings for one in ranking}
+        sharing = {one.memory.id for ranking in matching for one in ranking}
+        order = fuse([[one.memory.id for one in ranking] for ranking in rankings])
+        return [
+            by_id[name]
+            for name in order
+            if self._is_relevant(by_id[name], words, shares_word=name in sharing)
+        ]
+
+    async def widened(
+        self, found: Sequence[Candidate], *, context: int, max_tokens: int | None
+    ) -> list[Candidate]:
+        """See `Finder`."""
+        if self._library is None:
+            return list(found)
+        return await self._library.widened(found, context=context, max_tokens=max_tokens)
+
+    def _is_relevant(self, one: Candidate, words: Sequence[str], *, shares_word: bool) -> bool:
+        text = one.memory.text
+        if one.memory.kind == "document":
+            if one.cosine is None:
+                # A long text shares a word with nearly every question.
+                return shares_word and _has_most(words, text)
+            return self._floors.lets_through(
+                one.cosine, shares_word=shares_word, has_all_words=False
+            )
+        has_all = shares_word and bool(words) and set(words) <= set(content_words(text))
+        return self._floors.lets_through(one.cosine, shares_word=shares_word, has_all_words=has_all)
+
+
+def _has_most(words: Sequence[str], text: str) -> bool:
+    # Not by `content_words`: that reads no more than a question's worth of words.
+    lower = text.lower()
+    return 2 * sum(word in lower for word in words) >= len(words)

@@ -1,0 +1,379 @@
+"""Documents in one SQLite file: chunks, FTS5 for words, and an index in memory for meaning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiosqlite
+import numpy as np
+from antiphon_contracts import new_id
+
+from antiphon_memory.embedding import Notes
+from antiphon_memory.knowledge_store import Changes, Job, KnownDocument, Piece, Unembedded
+from antiphon_memory.passages import Place, citation
+from antiphon_memory.searching import Passage
+from antiphon_memory.service import Candidate, Outcome, Where
+from antiphon_memory.sqlite.chunk_vectors import ChunkVectors, Row
+from antiphon_memory.sqlite.file import SqliteFile
+from antiphon_memory.sqlite.jobs import SqliteJobs
+from antiphon_memory.sqlite.knowledge_schema import SCHEMA
+from antiphon_memory.sqlite.rows import fts_query
+from antiphon_memory.vectors import Vectors
+
+LOAD_ROWS = 2048
+BETWEEN_HEADINGS = " > "
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What has to be written for a document's chunks."""
+
+    new: list[tuple[int, Piece, bytes]]
+    moved: list[tuple[int, str, int | None, int]]
+    gone: list[int]
+    kept: int
+
+
+class SqliteKnowledge:
+    """See `antiphon_memory.knowledge_store.KnowledgeStore` and `SqliteFile`.
+
+    Args:
+        path: the file; absolute.
+        notes: is told if it was damaged.
+        now: the clock, in seconds since the epoch.
+    """
+
+    def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
+        self._file = SqliteFile(path, SCHEMA, notes, now=now)
+        self._vectors = ChunkVectors()
+        self._jobs = SqliteJobs(self._file, now=now)
+
+    @property
+    def jobs(self) -> SqliteJobs:
+        """See the port."""
+        return self._jobs
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """See the port."""
+        async with self._vectors.open(), self._file.open():
+            yield
+
+    # Vectors
+
+    async def adopt_model(self, name: str, dimension: int) -> None:
+        """See the port. Reads all vectors into memory, 4 bytes times `dimension` each."""
+        wanted = {"model": name, "dimension": str(dimension)}
+        known = await self._file.read("SELECT key, value FROM meta")
+        if {row[0]: row[1] for row in known} != wanted:
+            async with self._file.transaction() as db:
+                await db.execute_fetchall(
+                    "UPDATE chunks SET embedding = NULL WHERE embedding IS NOT NULL"
+                )
+                for item in wanted.items():
+                    await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
+        self._vectors.begin(dimension)
+        last = 0
+        while rows := await self._file.read(
+            "SELECT c.row, d.scope, c.embedding"
+            " FROM chunks c JOIN documents d ON d.row = c.document"
+            " WHERE c.row > ? AND c.embedding IS NOT NULL ORDER BY c.row LIMIT ?",
+            (last, LOAD_ROWS),
+        ):
+            last = rows[-1][0]
+            await self._vectors.put([(row[0], row[1], row[2]) for row in rows])
+
+    async def count_unembedded(self, document_id: str | None = None) -> int:
+        """See the port."""
+        ((count,),) = await self._file.read(
+            "SELECT count(*) FROM chunks WHERE embedding IS NULL"
+            " AND (? IS NULL OR document = (SELECT row FROM documents WHERE id = ?))",
+            (document_id, document_id),
+        )
+        return int(count)
+
+    async def unembedded(self, limit: int, document_id: str | None = None) -> list[Unembedded]:
+        """See the port."""
+        rows = await self._file.read(
+            "SELECT id, heading, text FROM chunks WHERE embedding IS NULL"
+            " AND (? IS NULL OR document = (SELECT row FROM documents WHERE id = ?))"
+            " ORDER BY document, row LIMIT ?",
+            (document_id, document_id, limit),
+        )
+        return [Unembedded(row[0], f"{row[1]}\n{row[2]}" if row[1] else row[2]) for row in rows]
+
+    async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """See the port."""
+        stored: list[Row] = []
+        async with self._file.transaction() as db:
+            for chunk_id, vector in zip(ids, vectors, strict=True):
+                blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
+                rows = await db.execute_fetchall(
+                    "UPDATE chunks SET embedding = ? WHERE id = ? RETURNING row,"
+                    " (SELECT scope FROM documents WHERE row = document)",
+                    (blob, chunk_id),
+                )
+                stored += [(row, scope, blob) for row, scope in rows]
+        await self._vectors.put(stored)
+
+    # Writing
+
+    async def put(
+        self, document: KnownDocument, pieces: Sequence[Piece], job: Job | None = None
+    ) -> Changes:
+        """See the port."""
+        async with self._file.transaction() as db:
+            row, document_id = await _put_document(db, document)
+            known = await db.execute_fetchall(
+                "SELECT row, digest FROM chunks WHERE document = ? ORDER BY ordinal", (row,)
+            )
+            plan = _planned(pieces, [(chunk[0], chunk[1]) for chunk in known])
+            await _write(db, row, plan)
+            changes = Changes(document_id, len(plan.new), plan.kept, len(plan.gone))
+            if job is not None:
+                tally = replace(
+                    job.tally,
+                    title=document.title,
+                    documents=1,
+                    added=changes.added,
+                    kept=changes.kept,
+                    removed=changes.removed,
+                )
+                await self._jobs.note_stored(db, job, document_id, tally)
+        await self._vectors.remove(plan.gone)
+        return changes
+
+    async def touch(
+        self, document_id: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> None:
+        """See the port."""
+        async with self._file.transaction() as db:
+            await db.execute_fetchall(
+                "UPDATE documents SET etag = ?, last_modified = ? WHERE id = ?",
+                (etag, last_modified, document_id),
+            )
+
+    async def remove(self, message_id: str, ids: Sequence[str]) -> Outcome:
+        """See the port."""
+        async with self._file.transaction() as db:
+            known = await self._file.reply_to(message_id, db)
+            if known is not None:
+                stored = json.loads(known)
+                return Outcome(tuple(stored["ids"]), tuple(stored["titles"]))
+            wanted = json.dumps(list(ids))
+            gone = await db.execute_fetchall(
+                "DELETE FROM chunks WHERE document IN (SELECT row FROM documents"
+                " WHERE id IN (SELECT value FROM json_each(?))) RETURNING row",
+                (wanted,),
+            )
+            keys = [row[0] for row in gone]
+            rows = list(
+                await db.execute_fetchall(
+                    "DELETE FROM documents WHERE id IN (SELECT value FROM json_each(?))"
+                    " RETURNING id, title",
+                    (wanted,),
+                )
+            )
+            outcome = Outcome(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+            reply = json.dumps({"ids": outcome.ids, "titles": outcome.texts})
+            await self._file.note_reply(db, message_id, reply)
+        await self._vectors.remove(keys)
+        return outcome
+
+    async def prune(self, *, outcomes_before: float) -> None:
+        """See the port."""
+        async with self._file.transaction() as db:
+            await self._file.forget_replies(db, outcomes_before)
+
+    # Reading
+
+    async def find(self, document_id: str) -> KnownDocument | None:
+        """See the port."""
+        return _first(await self._file.read("SELECT * FROM listed WHERE id = ?", (document_id,)))
+
+    async def find_source(self, source: str, scope: str) -> KnownDocument | None:
+        """See the port."""
+        return _first(
+            await self._file.read(
+                "SELECT * FROM listed WHERE source = ? AND scope = ?", (source, scope)
+            )
+        )
+
+    async def find_content(self, sha256: str, scope: str) -> KnownDocument | None:
+        """See the port."""
+        return _first(
+            await self._file.read(
+                "SELECT * FROM listed WHERE sha256 = ? AND scope = ? LIMIT 1", (sha256, scope)
+            )
+        )
+
+    async def documents(self, *, limit: int, after: str | None) -> list[KnownDocument]:
+        """See the port."""
+        rows = await self._file.read(
+            "SELECT * FROM listed"
+            " WHERE row > coalesce((SELECT row FROM documents WHERE id = ?), 0)"
+            " ORDER BY row LIMIT ?",
+            (after, limit),
+        )
+        return [KnownDocument(*row[1:]) for row in rows]
+
+    async def with_address(self) -> list[str]:
+        """See the port."""
+        rows = await self._file.read(
+            "SELECT id FROM documents WHERE source LIKE 'http://%' OR source LIKE 'https://%'"
+            " ORDER BY row"
+        )
+        return [row[0] for row in rows]
+
+    async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
+        """See the port."""
+        if where.sources:  # they are sources of memories
+            return []
+        found: dict[int, float] = {}
+        for scope in where.scopes or (None,):
+            found |= await self._vectors.search(vector, limit, scope)
+        if not found:
+            return []
+        rows = await self._file.read(
+            "SELECT * FROM passages WHERE row IN (SELECT value FROM json_each(?))"
+            " AND ts >= coalesce(?, ts) AND (? IS NULL OR ts < ?)",
+            (json.dumps(list(found)), where.since, where.until, where.until),
+        )
+        passages = {row[0]: _passage(row) for row in rows}
+        nearest = sorted(passages, key=lambda key: -found[key])[:limit]
+        return [Candidate(passages[key], found[key]) for key in nearest]
+
+    async def matching(
+        self,
+        words: Sequence[str],
+        *,
+        limit: int,
+        where: Where,
+        vector: Vectors | None,
+    ) -> list[Candidate]:
+        """See the port."""
+        if not words or where.sources:
+            return []
+        scopes = json.dumps(where.scopes) if where.scopes else None
+        rows = await self._file.read(
+            "SELECT p.* FROM (SELECT rowid, bm25(chunks_fts) AS score FROM chunks_fts"
+            " WHERE chunks_fts MATCH ?"
+            " AND (? IS NULL OR rowid IN (SELECT chunks.row FROM chunks JOIN documents"
+            " ON documents.row = chunks.document"
+            " WHERE documents.scope IN (SELECT value FROM json_each(?))))"
+            " ORDER BY rank LIMIT ?) f JOIN passages p ON p.row = f.rowid"
+            " WHERE p.ts >= coalesce(?, p.ts) AND (? IS NULL OR p.ts < ?) ORDER BY f.score",
+            (fts_query(words), scopes, scopes, limit, where.since, where.until, where.until),
+        )
+        cosines = await self._vectors.cosines([row[0] for row in rows], vector)
+        return [Candidate(_passage(row), cosines.get(row[0])) for row in rows]
+
+    async def texts_at(self, places: Collection[Place]) -> dict[Place, str]:
+        """See the port."""
+        rows = await self._file.read(
+            "SELECT d.id, c.ordinal, c.text FROM json_each(?) wanted"
+            " JOIN documents d ON d.id = json_extract(wanted.value, '$[0]')"
+            " JOIN chunks c ON c.document = d.row"
+            " AND c.ordinal = json_extract(wanted.value, '$[1]')",
+            (json.dumps(sorted(places)),),
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def _put_document(db: aiosqlite.Connection, document: KnownDocument) -> tuple[int, str]:
+    """Insert a document, or change the one with its scope and source; return row and id."""
+    ((row, document_id),) = await db.execute_fetchall(
+        "INSERT INTO documents"
+        " (id, title, source, scope, sha256, size_bytes, ts, etag, last_modified)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scope, source) DO UPDATE SET"
+        " title = excluded.title, sha256 = excluded.sha256, size_bytes = excluded.size_bytes,"
+        " ts = excluded.ts, etag = excluded.etag, last_modified = excluded.last_modified"
+        " RETURNING row, id",
+        (
+            document.id,
+            document.title,
+            document.source,
+            document.scope,
+            document.sha256,
+            document.size_bytes,
+            document.ts,
+            document.etag,
+            document.last_modified,
+        ),
+    )
+    return int(row), str(document_id)
+
+
+def _planned(pieces: Sequence[Piece], known: Sequence[tuple[int, bytes]]) -> _Plan:
+    """Return what differs: the same words under the same headings stay the same chunk."""
+    free: dict[bytes, list[int]] = defaultdict(list)
+    for row, digest in reversed(known):
+        free[digest].append(row)
+    new: list[tuple[int, Piece, bytes]] = []
+    moved: list[tuple[int, str, int | None, int]] = []
+    for ordinal, piece in enumerate(pieces):
+        digest = _digest(piece)
+        if free[digest]:
+            moved.append((ordinal, piece.anchor, piece.page, free[digest].pop()))
+        else:
+            new.append((ordinal, piece, digest))
+    gone = [row for rows in free.values() for row in rows]
+    return _Plan(new, moved, gone, len(moved))
+
+
+async def _write(db: aiosqlite.Connection, document: int, plan: _Plan) -> None:
+    await db.execute_fetchall(
+        "DELETE FROM chunks WHERE row IN (SELECT value FROM json_each(?))", (json.dumps(plan.gone),)
+    )
+    await db.executemany(
+        "UPDATE chunks SET ordinal = ?, anchor = ?, page = ? WHERE row = ?", plan.moved
+    )
+    await db.executemany(
+        "INSERT INTO chunks (id, document, ordinal, text, heading, anchor, page, digest)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                new_id(),
+                document,
+                ordinal,
+                piece.text,
+                BETWEEN_HEADINGS.join(piece.heading),
+                piece.anchor,
+                piece.page,
+                digest,
+            )
+            for ordinal, piece, digest in plan.new
+        ],
+    )
+
+
+def _digest(piece: Piece) -> bytes:
+    return hashlib.sha256("\0".join((*piece.heading, piece.text)).encode()).digest()
+
+
+def _first(rows: Sequence[sqlite3.Row]) -> KnownDocument | None:
+    return KnownDocument(*rows[0][1:]) if rows else None
+
+
+def _passage(row: sqlite3.Row) -> Passage:
+    heading = [part for part in row[3].split(BETWEEN_HEADINGS) if part]
+    return Passage(
+        id=row[1],
+        text=row[2],
+        source=citation(row[8], heading, row[5]),
+        scope=row[10],
+        ts=row[11],
+        document_id=row[7],
+        ordinal=row[6],
+        title=row[8],
+        address=row[9],
+        anchor=row[4],
+    )
