@@ -14,7 +14,8 @@ from antiphon_contracts import ConfigError, EngineError
 from antiphon_memory.service import EVERYWHERE, Memory, Outcome, Where
 from antiphon_memory.sqlite.database import SEEN
 from antiphon_memory.sqlite.memories import SqliteStore
-from antiphon_memory.sqlite.rows import MEMORIES, fts_query
+from antiphon_memory.sqlite.rows import MEMORIES
+from antiphon_memory.sqlite.words import fts_query
 from antiphon_memory.testing import NoteBook, WordEmbedder
 from antiphon_memory.utterances import content_words
 from antiphon_memory.vectors import Vectors

@@ -1,4 +1,4 @@
-"""One SQLite file and its two connections: reads beside one writer, each write done once."""
+"""One SQLite file and its connections: readers beside one writer, each write done once."""
 
 from __future__ import annotations
 
@@ -29,15 +29,24 @@ class SqliteFile:
         schema: what is in it.
         notes: is told if it was damaged.
         now: the clock, in seconds since the epoch.
+        readers: how many reads go on at once.
     """
 
     def __init__(
-        self, path: Path, schema: Schema, notes: Notes, *, now: Callable[[], float] = time.time
+        self,
+        path: Path,
+        schema: Schema,
+        notes: Notes,
+        *,
+        now: Callable[[], float] = time.time,
+        readers: int = 1,
     ) -> None:
         self._path = path
         self._schema = schema
         self._notes = notes
         self._now = now
+        self._readers = readers
+        self._reading: dict[aiosqlite.Connection, int] = {}
         self._database: Database | None = None
         self._writing = asyncio.Lock()
 
@@ -48,8 +57,11 @@ class SqliteFile:
         Raises:
             ConfigError: it cannot be opened; the text says what mends it.
         """
-        async with open_database(self._path, self._schema, self._notes) as database:
+        async with open_database(
+            self._path, self._schema, self._notes, readers=self._readers
+        ) as database:
             self._database = database
+            self._reading = dict.fromkeys(database.readers, 0)
             try:
                 yield
             finally:
@@ -63,8 +75,14 @@ class SqliteFile:
         Raises:
             EngineError: the file failed, or is closed.
         """
-        with translated():
-            return list(await self._opened().reader.execute_fetchall(sql, values))
+        self._opened()
+        reader = min(self._reading, key=self._reading.__getitem__)
+        self._reading[reader] += 1
+        try:
+            with translated():
+                return list(await reader.execute_fetchall(sql, values))
+        finally:
+            self._reading[reader] -= 1
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -59,7 +59,45 @@ _SCRUB = """
 UPDATE seen SET reply = json_remove(reply, '$.texts') WHERE json_valid(reply);
 """
 
-SCHEMA = Schema((MEMORIES + SEEN, _SUPERSEDED + _SCRUB))
+# Vectors go to a table of their own: rows of 1.5 kB would make every look at a text a page of its
+# own. `vector_changes` is what `Embeddings` follows.
+_VECTORS = """
+DROP INDEX memories_unembedded;
+ALTER TABLE memories ADD COLUMN embedded INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE vectors (row INTEGER PRIMARY KEY, embedding BLOB NOT NULL);
+INSERT INTO vectors (row, embedding)
+    SELECT row, embedding FROM memories WHERE embedding IS NOT NULL;
+UPDATE memories SET embedded = 1 WHERE embedding IS NOT NULL;
+ALTER TABLE memories DROP COLUMN embedding;
+CREATE INDEX memories_unembedded ON memories (row) WHERE NOT embedded;
+CREATE TABLE vector_changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
+CREATE TRIGGER vectors_inserted AFTER INSERT ON vectors BEGIN
+    UPDATE memories SET embedded = 1 WHERE row = new.row;
+    INSERT INTO vector_changes (row) VALUES (new.row);
+END;
+CREATE TRIGGER vectors_replaced AFTER UPDATE ON vectors BEGIN
+    INSERT INTO vector_changes (row) VALUES (new.row);
+END;
+CREATE TRIGGER memories_described AFTER UPDATE OF ts, scope, source ON memories BEGIN
+    INSERT INTO vector_changes (row) VALUES (new.row);
+END;
+CREATE TRIGGER memories_removed AFTER DELETE ON memories BEGIN
+    DELETE FROM vectors WHERE row = old.row;
+    INSERT INTO vector_changes (row) VALUES (old.row);
+END;
+"""
+
+SCHEMA = Schema(
+    (MEMORIES + SEEN, _SUPERSEDED + _SCRUB, _VECTORS),
+    checked=(
+        "memories",
+        "superseded",
+        "memories_fts_data",
+        "memories_fts_idx",
+        "memories_fts_docsize",
+        "seen",
+    ),
+)
 
 COLUMNS = "m.row, m.id, m.text, m.source, m.scope, m.ts"
 MATCHES = (
@@ -79,14 +117,18 @@ CHAIN = (
 MAX_NAMED = 100
 
 
-def fts_query(words: Iterable[str]) -> str:
-    """Return an FTS5 query that matches any of `words`, whatever characters are in them."""
-    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
-
-
 def blob(vector: Vectors) -> bytes:
     """Return a vector as it is stored: little-endian float32."""
     return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+async def store_vector(db: aiosqlite.Connection, row: int, vector: Vectors) -> None:
+    """Give a memory its vector, in place of the one that it may have."""
+    await db.execute_fetchall(
+        "INSERT INTO vectors (row, embedding) VALUES (?, ?)"
+        " ON CONFLICT (row) DO UPDATE SET embedding = excluded.embedding",
+        (row, blob(vector)),
+    )
 
 
 def digest(text: str) -> bytes:

@@ -1,0 +1,166 @@
+"""Finding memories by words, at a cost that is bounded however many there are.
+
+FTS5 lists the rows that have a word for about 0.1 µs each, but ranks them by BM25 for 2 to 8 µs
+each: three common words among a million memories take it seconds. So the rows of each word are
+listed first, the newest `ROWS_EACH` of them. Few enough are ranked by FTS5 at once. Of more, those
+whose words weigh most (the sum of the words' inverse document frequencies, which is BM25 without
+frequencies inside a text) are candidates, and FTS5 ranks only these.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from antiphon_memory.service import EVERYWHERE, Where
+from antiphon_memory.sqlite.file import SqliteFile
+from antiphon_memory.sqlite.rows import COLUMNS, MATCHES, values_of
+
+ROWS_EACH = 20_000
+RANKED_AT_ONCE = 64
+"""Up to so many rows are ranked without more ado."""
+
+CANDIDATES_EACH = 2
+"""So many candidates for each memory wanted."""
+
+RANKED_AMONG = 40_000
+"""FTS5 walks all rows of the words to rank some: up to so many. Of more the weights decide."""
+
+MAX_WORDS = 32
+
+Rows = NDArray[np.int64]
+Passing = Callable[[Rows, Where], Awaitable[NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The rows of each word, and what a word weighs."""
+
+    rows: tuple[Rows, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.rows))
+
+
+def fts_query(words: Iterable[str]) -> str:
+    """Return an FTS5 query that matches any of `words`, whatever characters are in them."""
+    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+
+
+async def matching_rows(
+    file: SqliteFile, words: Sequence[str], *, limit: int, where: Where, passing: Passing
+) -> list[sqlite3.Row]:
+    """Return the rows (`COLUMNS`) of memories with any of `words`, best first.
+
+    Args:
+        file: the database.
+        words: at least one; after 32 they are ignored.
+        limit: how many at the most.
+        where: only of these.
+        passing: tells of rows whether they pass a filter.
+
+    Raises:
+        EngineError: the file failed.
+    """
+    words = words[:MAX_WORDS]
+    found = await _listed(file, words)
+    if not found.total:
+        return []
+    if found.total <= RANKED_AT_ONCE:
+        return await _ranked(file, words, None, limit, where)
+    rows, weights = _weighed(found)
+    if where != EVERYWHERE:
+        kept = await passing(rows, where)
+        rows, weights = rows[kept], weights[kept]
+    candidates = _heaviest(rows, weights, CANDIDATES_EACH * limit)
+    if found.total <= RANKED_AMONG:
+        return await _ranked(file, words, candidates, limit, where)
+    return await _in_order(file, candidates, limit, where)
+
+
+async def _listed(file: SqliteFile, words: Sequence[str]) -> _Found:
+    """Return each word's newest rows; one statement, so that all see the same memories."""
+    one = (
+        "SELECT group_concat(rowid) FROM (SELECT rowid FROM memories_fts"
+        " WHERE memories_fts MATCH ? ORDER BY rowid DESC LIMIT ?)"
+    )
+    sql = " UNION ALL ".join([*[one] * len(words), "SELECT max(row) FROM memories"])
+    values = [value for word in words for value in (fts_query([word]), ROWS_EACH)]
+    *listed, last = [_rows(row[0]) for row in await file.read(sql, tuple(values))]
+    newest = int(last.max(initial=1))
+    return _Found(tuple(listed), tuple(_weight(rows, newest) for rows in listed))
+
+
+def _rows(joined: str | int | None) -> Rows:
+    """Return row numbers that SQLite joined by commas: a fifth of the cost of a tuple for each."""
+    return np.fromstring(str(joined or ""), dtype=np.int64, sep=",")
+
+
+def _weight(rows: Rows, newest: int) -> float:
+    """Return a word's inverse document frequency, as FTS5 counts it; estimated where it is cut."""
+    count = float(len(rows))
+    if len(rows) >= ROWS_EACH:
+        count *= newest / max(1, newest - int(rows.min()) + 1)
+    return max(1e-6, math.log((newest - count + 0.5) / (count + 0.5))) if count < newest else 1e-6
+
+
+def _weighed(found: _Found) -> tuple[Rows, NDArray[np.float64]]:
+    """Return every row once, and the sum of its words' weights."""
+    each = np.concatenate(found.rows)
+    weights = np.repeat(found.weights, [len(rows) for rows in found.rows])
+    rows, places = np.unique(each, return_inverse=True)
+    return rows, np.bincount(places, weights=weights).astype(np.float64)
+
+
+def _heaviest(rows: Rows, weights: NDArray[np.float64], count: int) -> list[int]:
+    """Return the rows of the largest weights, best first; of equal ones the newest."""
+    if len(rows) > count:
+        least = np.partition(weights, -count)[-count]
+        kept = weights >= least
+        rows, weights = rows[kept], weights[kept]
+    order = np.lexsort((-rows, -weights))[:count]
+    return [int(row) for row in rows[order]]
+
+
+async def _ranked(
+    file: SqliteFile,
+    words: Sequence[str],
+    candidates: Sequence[int] | None,
+    limit: int,
+    where: Where,
+) -> list[sqlite3.Row]:
+    """Return rows ranked by BM25, all or only candidates.
+
+    `ORDER BY rank` would make FTS5 rank every row before it looks at the candidates.
+    """
+    among = "" if candidates is None else f" AND +f.rowid IN ({_numbers(candidates)})"
+    return await file.read(
+        f"SELECT {COLUMNS} FROM memories_fts f CROSS JOIN memories m ON m.row = f.rowid"  # noqa: S608  (numbers and constants)
+        f" WHERE f.memories_fts MATCH :words{among} AND {MATCHES}"
+        " ORDER BY bm25(memories_fts) LIMIT :limit",
+        values_of(where, words=fts_query(words), limit=limit),
+    )
+
+
+async def _in_order(
+    file: SqliteFile, candidates: Sequence[int], limit: int, where: Where
+) -> list[sqlite3.Row]:
+    """Return the candidates' rows in the order given."""
+    rows = await file.read(
+        f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (numbers and constants)
+        f" WHERE m.row IN ({_numbers(candidates)}) AND {MATCHES}",
+        values_of(where),
+    )
+    by_row = {row[0]: row for row in rows}
+    return [by_row[row] for row in candidates if row in by_row][:limit]
+
+
+def _numbers(rows: Iterable[int]) -> str:
+    return ", ".join(map(str, rows))
