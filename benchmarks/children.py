@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -47,12 +48,30 @@ class Child:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    async def kill(self) -> None:
+        """Kill the child, as `kill -9` does, and wait for its end."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def rest(self) -> list[dict[str, Any]]:
+        """Return what a child that has ended had still said; half a line is dropped."""
+        assert self._process.stdout is not None
+        lines = (await self._process.stdout.read()).split(b"\n")
+        return [json.loads(line) for line in lines[:-1]]
+
 
 @asynccontextmanager
-async def child(script: str, *arguments: str, config: Mapping[str, Any]) -> AsyncIterator[Child]:
+async def child(
+    script: str,
+    *arguments: str,
+    config: Mapping[str, Any],
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Child]:
     """Run a script beside this one while the block runs; it begins when it has said it is ready.
 
-    It ends when its standard input does, so also when this process dies.
+    It ends when its standard input does, so also when this process dies. `env` is added to its
+    environment.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -61,6 +80,7 @@ async def child(script: str, *arguments: str, config: Mapping[str, Any]) -> Asyn
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_LIMIT_BYTES,
+        env={**os.environ, **(env or {})},
     )
     try:
         started = Child(process)
