@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
+import structlog
 from antiphon_memory.engine import onnx
 from antiphon_memory.settings import MemorySettings
 from antiphon_memory.vectors import Entry, Origin, VectorIndex, Vectors
@@ -46,6 +48,11 @@ class Corpus:
     def dimension(self) -> int:
         """Length of the vectors."""
         return int(self.vectors.shape[1])
+
+
+def logs_to_stderr() -> None:
+    """Keep standard output for results."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def corpus() -> Corpus:

@@ -24,6 +24,7 @@ from antiphon_memory.testing import NoteBook
 from antiphon_memory.vectors import Vectors
 from command import Options, main, say
 from figures import Figure, Report
+from memory_corpus import logs_to_stderr
 
 KILLS, QUICK_KILLS = 50, 5
 DIMENSION = 384
@@ -173,6 +174,7 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    logs_to_stderr()
     if sys.argv[1:] == ["write"]:
         asyncio.run(serve())
     else:

@@ -24,7 +24,7 @@ from antiphon_memory.testing import NoteBook
 from antiphon_runtime.tasks import running
 from command import Options, main, say
 from figures import RATIO, Figure, Report, percentile, spread
-from memory_corpus import FIRST_TS, MODEL, Corpus, blocks, corpus, fill
+from memory_corpus import FIRST_TS, MODEL, Corpus, blocks, corpus, fill, logs_to_stderr
 from memory_query import THREADS
 
 SIZES = {"1k": 1_000, "100k": 100_000}
@@ -127,6 +127,7 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    logs_to_stderr()
     sys.setswitchinterval(0.0005)
     if sys.argv[1:] == ["child"]:
         asyncio.run(serve())

@@ -24,7 +24,7 @@ from antiphon_memory.testing import NoteBook
 from antiphon_memory.utterances import content_words
 from command import Options, main, say
 from figures import RATIO, Figure, Report, percentile, spread
-from memory_corpus import FIRST_TS, MODEL, Corpus, blocks, corpus, fill
+from memory_corpus import FIRST_TS, MODEL, Corpus, blocks, corpus, fill, logs_to_stderr
 from memory_insert import ticking
 from memory_query import THREADS, WORDS_ASKED
 
@@ -169,6 +169,7 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    logs_to_stderr()
     sys.setswitchinterval(0.0005)
     if sys.argv[1:] == ["child"]:
         asyncio.run(serve())

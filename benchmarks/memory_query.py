@@ -30,7 +30,7 @@ from antiphon_memory.vectors import Vectors
 from antiphon_memory.vectors.bytewise import near_cosines, products
 from command import Options, main, say
 from figures import RATIO, Figure, Report, block_ratio, pooled, spread
-from memory_corpus import MODEL, Corpus, corpus, fill
+from memory_corpus import MODEL, Corpus, corpus, fill, logs_to_stderr
 
 SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 QUICK_SIZES = {"1k": 1_000, "10k": 2_000, "100k": 3_000, "1M": 4_000}
@@ -211,6 +211,7 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    logs_to_stderr()
     sys.setswitchinterval(0.0005)
     if sys.argv[1:] == ["child"]:
         asyncio.run(serve())
