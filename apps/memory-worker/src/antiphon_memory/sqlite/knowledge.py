@@ -25,7 +25,7 @@ from antiphon_memory.sqlite.chunk_vectors import ChunkVectors, Row
 from antiphon_memory.sqlite.file import SqliteFile
 from antiphon_memory.sqlite.jobs import SqliteJobs
 from antiphon_memory.sqlite.knowledge_schema import SCHEMA
-from antiphon_memory.sqlite.rows import fts_query
+from antiphon_memory.sqlite.words import fts_query
 from antiphon_memory.vectors import Vectors
 
 LOAD_ROWS = 2048
@@ -53,7 +53,7 @@ class SqliteKnowledge:
 
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path, SCHEMA, notes, now=now)
-        self._vectors = ChunkVectors()
+        self._vectors = ChunkVectors(path.with_suffix(".vectors"))
         self._jobs = SqliteJobs(self._file, now=now)
 
     @property
@@ -80,7 +80,7 @@ class SqliteKnowledge:
                 )
                 for item in wanted.items():
                     await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
-        self._vectors.begin(dimension)
+        await self._vectors.begin(name, dimension)
         last = 0
         while rows := await self._file.read(
             "SELECT c.row, d.scope, c.embedding"
@@ -237,9 +237,7 @@ class SqliteKnowledge:
         """See the port."""
         if where.sources:  # they are sources of memories
             return []
-        found: dict[int, float] = {}
-        for scope in where.scopes or (None,):
-            found |= await self._vectors.search(vector, limit, scope)
+        found = await self._vectors.search(vector, limit, where)
         if not found:
             return []
         rows = await self._file.read(
