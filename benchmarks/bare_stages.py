@@ -19,7 +19,6 @@ from typing import Any
 
 import children
 from antiphon_audio import decode
-from antiphon_contracts.payloads.language import LlmParams
 from antiphon_llm.engine import open_brain
 from antiphon_llm.service.question import Question
 from antiphon_llm.settings import LlmSettings
@@ -78,9 +77,7 @@ async def language() -> AsyncIterator[Stage]:
     async with open_brain(LlmSettings(provider="embedded"), _models()) as brain:
 
         async def first_clause(order: Order) -> str:
-            question = Question(
-                order["text"], datetime.now().astimezone(), (), (), None, LlmParams()
-            )
+            question = Question(order["text"], datetime.now().astimezone())
             _, prompt = brain.profile.prepare(question, brain.context_tokens)
             chunker = ClauseChunker()
             async with aclosing(brain.model.stream(prompt)) as deltas:
