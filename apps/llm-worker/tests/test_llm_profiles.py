@@ -68,7 +68,7 @@ def test_what_was_said_earlier_stands_before_the_rest_as_a_persons_word() -> Non
 def test_what_was_said_earlier_is_left_out_first() -> None:
     question = Question("Q?", NOW, history=said("word " * 80), earlier="before " * 90)
 
-    kept, _ = StandardProfile().prepare(question, 512)
+    kept, _ = StandardProfile().prepare(question, 560)
 
     assert kept.history == question.history
     assert kept.earlier == ""

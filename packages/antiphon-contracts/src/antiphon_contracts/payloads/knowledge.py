@@ -31,7 +31,7 @@ class DocumentPart(Payload):
     content_type: str = Field(default="", max_length=256)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", max_length=64)
     size_bytes: int = Field(ge=1, le=PART_BYTES * MAX_PARTS)
-    number: int = Field(default=0, ge=0, lt=MAX_PARTS)
+    number: int = Field(default=0, ge=0, le=MAX_PARTS - 1)
     data: str = Field(max_length=_PART_CHARS)
 
 
