@@ -116,10 +116,11 @@ USER antiphon
 CMD ["python", "-m", "antiphon_llm"]
 
 FROM core AS memory
-COPY --from=build /opt/requirements/memory.txt /opt/requirements/
+COPY --from=build /opt/requirements/memory.txt /opt/requirements/documents.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
     /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
-        --requirement /opt/requirements/core.txt --requirement /opt/requirements/memory.txt
+        --requirement /opt/requirements/core.txt --requirement /opt/requirements/memory.txt \
+        --requirement /opt/requirements/documents.txt
 COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_memory"]

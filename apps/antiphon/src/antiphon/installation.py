@@ -33,6 +33,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "onnx": ("onnxruntime", "tokenizers"),
         "openai": ("openai",),
     },
+    "documents": {"documents": ("httpcore2", "lxml", "protego", "pypdf", "trafilatura")},
     "st": {"sentence-transformers": ("sentence_transformers",)},
     "voyage": {"voyage": ("voyageai",)},
     "wake": {
@@ -85,6 +86,7 @@ def _choices() -> dict[str, set[str]]:
         "voyage": {embedder},
         "wake": {load_settings(WakeSettings).engine},
         "tools": {"tools"},
+        "documents": set(),  # only documents of some kinds want it
         "aec": {load_settings(SatelliteSettings).echo},
         "hub": {"org/repo" for name in models if parse_hub_name(name)},
         "metrics": set(),  # a command's own
