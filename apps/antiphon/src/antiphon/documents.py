@@ -55,7 +55,7 @@ REQUESTS: list[RequestTopic[Any, Any]] = [
     KNOWLEDGE_REMOVE,
     KNOWLEDGE_SEARCH,
 ]
-SHORT_ID = 13
+SHORT_ID = 12
 
 # What a folder is searched for. A file that is named by itself is taken whatever it is called.
 SUFFIXES = frozenset(

@@ -105,11 +105,11 @@ async def show_list(
 
 def _table(sessions: Iterable[HistorySession]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("session", no_wrap=True)
-    table.add_column("of", no_wrap=True, max_width=12)
-    table.add_column("begin", no_wrap=True)
-    table.add_column("length", no_wrap=True)
-    table.add_column("lines", justify="right", no_wrap=True)
+    table.add_column("session", no_wrap=True, min_width=12)
+    table.add_column("of", no_wrap=True, min_width=7, max_width=12)
+    table.add_column("begin", no_wrap=True, min_width=16)
+    table.add_column("length", no_wrap=True, min_width=6)
+    table.add_column("lines", justify="right", no_wrap=True, min_width=5)
     table.add_column("first words", no_wrap=True, overflow="ellipsis")
     for one in sessions:
         table.add_row(
