@@ -101,7 +101,7 @@ async def add(sources: Sequence[str], options: AddOptions, *, broker: str | None
     async with _opened(broker) as (_bus, jobs):
         for source in plan:
             ended = await _add_one(jobs, source, options)
-            _report(console, ended, failures)
+            _report(console, ended, failures, is_only=len(plan) == 1)
     _raise_if(failures, len(plan))
 
 
@@ -175,13 +175,16 @@ def _read(source: str | Path, options: AddOptions) -> Upload:
     return Upload(known_by, name, body, options.title, options.scope)
 
 
-def _report(console: Console, ended: KnowledgeProgress, failures: list[str]) -> None:
+def _report(
+    console: Console, ended: KnowledgeProgress, failures: list[str], *, is_only: bool
+) -> None:
     if ended.state == "done":
         print_line(console, f"{ended.title}: {_outcome(ended)}")
         if ended.error is not None:
             failures.append(ended.error)
     else:
-        print_line(Console(stderr=True), f"{ended.title}: {ended.error or ended.state}")
+        if not is_only:  # the command ends with the same words
+            print_line(Console(stderr=True), f"{ended.title}: {ended.error or ended.state}")
         failures.append(ended.error or "The work was cancelled.")
 
 
@@ -338,7 +341,8 @@ async def refresh(names: Sequence[str], *, broker: str | None) -> None:
             raise ConfigError("no document came from the web: there is nothing to fetch anew")
         for document in chosen:
             ended = await jobs.refresh(KnowledgeRefresh(ids=(document.id,)))
-            _report(console, ended.model_copy(update={"title": document.title}), failures)
+            renamed = ended.model_copy(update={"title": document.title})
+            _report(console, renamed, failures, is_only=len(chosen) == 1)
     _raise_if(failures, len(chosen))
 
 
