@@ -352,7 +352,7 @@ class Ingester:
         if not batch:
             return 0
         try:
-            vectors = await self._embedding.embed([one.text for one in batch])
+            vectors = await self._embedding.embed([one.text for one in batch], "document")
         except TextRefused:
             vectors = np.stack([await self._embed_alone(one.text) for one in batch])
         await self._store.set_vectors([one.id for one in batch], vectors)
@@ -362,7 +362,7 @@ class Ingester:
         """Return the vector of as much of a text as the model takes; zeros if it takes none."""
         for _ in range(HALVINGS + 1):
             try:
-                vectors = await self._embedding.embed([text])
+                vectors = await self._embedding.embed([text], "document")
             except TextRefused:
                 text = text[: max(1, len(text) // 2)]
             else:

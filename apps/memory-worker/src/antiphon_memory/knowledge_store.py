@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from antiphon_memory.passages import Place
-from antiphon_memory.searching import Shelf
-from antiphon_memory.service import Outcome
+from antiphon_memory.service import Outcome, Shelf
 
 if TYPE_CHECKING:
     import numpy as np

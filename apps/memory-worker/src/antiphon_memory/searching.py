@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from antiphon_memory.embedding import Embedding
 from antiphon_memory.ranking import Floors, fuse
-from antiphon_memory.service import CANDIDATES, Candidate, Memory, Where
+from antiphon_memory.service import CANDIDATES, Candidate, Memory, Shelf, Where, candidates
+from antiphon_memory.simultaneous import at_once
 from antiphon_memory.utterances import content_words
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,25 +41,6 @@ class Passage(Memory):
         """The address with the place in the document."""
         between = "" if not self.anchor or self.anchor.startswith("#") else ", "
         return f"{self.address}{between}{self.anchor}"
-
-
-class Shelf(Protocol):
-    """What can be searched. Every method may raise EngineError."""
-
-    async def similar(
-        self, vector: NDArray[np.float32], *, limit: int, where: Where
-    ) -> list[Candidate]:
-        """Return what is nearest by cosine, best first."""
-
-    async def matching(
-        self,
-        words: Sequence[str],
-        *,
-        limit: int,
-        where: Where,
-        vector: NDArray[np.float32] | None,
-    ) -> list[Candidate]:
-        """Return what has any of `words`, best first by BM25; cosines are to `vector`."""
 
 
 class Library(Shelf, Protocol):
@@ -103,17 +81,18 @@ class Search:
         """See `Finder`."""
         limit = max(limit, CANDIDATES)
         words = content_words(text)
-        vector = await self._embedding.embed_or_none(text) if text.strip() else None
-        near: list[Candidate] = []
-        matching: list[list[Candidate]] = []
-        for shelf in self._shelves:
-            if vector is not None:
-                near += await shelf.similar(vector, limit=limit, where=where)
-            if words and (by_words or vector is None):
-                matching.append(
-                    await shelf.matching(words, limit=limit, where=where, vector=vector)
+        vector = await self._embedding.embed_or_none(text, "query") if text.strip() else None
+        found = await at_once(
+            **{
+                f"shelf-{number}": candidates(
+                    shelf, words, vector, where, by_words=by_words, limit=limit
                 )
+                for number, shelf in enumerate(self._shelves)
+            }
+        )
+        near = [one for similar, _ in found.values() for one in similar]
         near.sort(key=lambda one: -(one.cosine or 0.0))
+        matching = [by_word for _, by_word in found.values()]
         rankings = [near, *matching]
         by_id = {one.memory.id: one for ranking in rankings for one in ranking}
         sharing = {one.memory.id for ranking in matching for one in ranking}

@@ -19,9 +19,8 @@ from antiphon_contracts import (
 
 from antiphon_memory.facts import compare
 from antiphon_memory.ranking import Floors, within_budget
-from antiphon_memory.utterances import (
-    content_words,
-)
+from antiphon_memory.simultaneous import at_once
+from antiphon_memory.utterances import content_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +114,26 @@ class Outcome:
     count: int = 0
 
 
-class MemoryStore(Protocol):
+class Shelf(Protocol):
+    """What can be searched. Every method may raise EngineError."""
+
+    async def similar(
+        self, vector: NDArray[np.float32], *, limit: int, where: Where
+    ) -> list[Candidate]:
+        """Return what is nearest by cosine, best first."""
+
+    async def matching(
+        self,
+        words: Sequence[str],
+        *,
+        limit: int,
+        where: Where,
+        vector: NDArray[np.float32] | None,
+    ) -> list[Candidate]:
+        """Return what has any of `words`, best first by BM25; cosines are to `vector`."""
+
+
+class MemoryStore(Shelf, Protocol):
     """Where memories are kept.
 
     Each write is atomic and done once per message id: a repeated id changes nothing and returns
@@ -180,21 +198,6 @@ class MemoryStore(Protocol):
     async def count(self, where: Where) -> int:
         """Return how many there are, superseded or not; only the scopes of `where` count."""
 
-    async def similar(
-        self, vector: NDArray[np.float32], *, limit: int, where: Where
-    ) -> list[Candidate]:
-        """Return the nearest memories by cosine, best first."""
-
-    async def matching(
-        self,
-        words: Sequence[str],
-        *,
-        limit: int,
-        where: Where,
-        vector: NDArray[np.float32] | None,
-    ) -> list[Candidate]:
-        """Return memories with any of `words`, best first by BM25; cosines are to `vector`."""
-
     async def recent(self, *, limit: int, where: Where) -> list[Memory]:
         """Return the newest memories, newest first."""
 
@@ -212,7 +215,7 @@ class MemoryStore(Protocol):
 
 
 async def candidates(
-    store: MemoryStore,
+    store: Shelf,
     words: Sequence[str],
     vector: NDArray[np.float32] | None,
     where: Where,
@@ -220,14 +223,14 @@ async def candidates(
     by_words: bool,
     limit: int,
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Return what is near by meaning, and what shares words."""
-    near = await store.similar(vector, limit=limit, where=where) if vector is not None else []
-    matching = (
-        await store.matching(words, limit=limit, where=where, vector=vector)
-        if words and (by_words or vector is None)
-        else []
-    )
-    return near, matching
+    """Return what is near by meaning, and what shares words; both are asked for at once."""
+    asked = {}
+    if vector is not None:
+        asked["near"] = store.similar(vector, limit=limit, where=where)
+    if words and (by_words or vector is None):
+        asked["matching"] = store.matching(words, limit=limit, where=where, vector=vector)
+    found = await at_once(**asked)
+    return found.get("near", []), found.get("matching", [])
 
 
 class Finder(Protocol):

@@ -16,7 +16,9 @@ from antiphon_memory.vectors import Entry, Origin, VectorIndex, Vectors
 
 T = TypeVar("T")
 
-QUEUE_LIMIT = 64
+QUEUE_LIMIT = 4096
+"""More searches than workers ask for at once."""
+
 ID_BYTES = 16
 
 Row = tuple[int, str, bytes]

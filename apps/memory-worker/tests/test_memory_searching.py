@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from antiphon_contracts import EngineError
+from antiphon_memory.embedder import Vectors
+from antiphon_memory.embedding import Embedding
+from antiphon_memory.ranking import Floors
+from antiphon_memory.searching import Search
+from antiphon_memory.service import EVERYWHERE, Candidate, Memory, Where, candidates
+from antiphon_memory.simultaneous import at_once
+from antiphon_memory.testing import NoteBook, WordEmbedder
+
+pytestmark = pytest.mark.unit
+
+TIME_S = 10
+
+
+class Meeting:
+    """A shelf that answers when as many calls are there as are expected, and not before."""
+
+    def __init__(self, name: str, barrier: asyncio.Barrier, *, broken: bool = False) -> None:
+        self._name = name
+        self._barrier = barrier
+        self._broken = broken
+
+    async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
+        return await self._answer("near")
+
+    async def matching(
+        self, words: Sequence[str], *, limit: int, where: Where, vector: Vectors | None
+    ) -> list[Candidate]:
+        return await self._answer("matching")
+
+    async def _answer(self, way: str) -> list[Candidate]:
+        await self._barrier.wait()
+        if self._broken:
+            msg = "broken on purpose"
+            raise EngineError(msg, retryable=True)
+        name = f"{self._name}, {way}"
+        return [Candidate(Memory(name, name, "user", "household", 1.0), 0.9)]
+
+
+@asynccontextmanager
+async def embedding() -> AsyncIterator[Embedding]:
+    embedding = Embedding(WordEmbedder(), NoteBook())
+    async with asyncio.timeout(TIME_S), embedding.open():
+        yield embedding
+
+
+async def test_all_shelves_are_asked_for_vectors_and_words_at_the_same_time() -> None:
+    barrier = asyncio.Barrier(4)
+    shelves = [Meeting("memories", barrier), Meeting("documents", barrier)]
+    async with embedding() as known:
+        search = Search(shelves, known, Floors())
+        found = await search.find("red bicycle", EVERYWHERE, by_words=True, limit=5)
+    assert [one.memory.id for one in found] == [
+        "memories, near",
+        "memories, matching",
+        "documents, matching",
+        "documents, near",
+    ]
+
+
+async def test_without_a_vector_or_words_only_the_other_is_asked() -> None:
+    shelf = Meeting("memories", asyncio.Barrier(1))
+    vector = WordEmbedder().embed(["red"])[0]
+    async with asyncio.timeout(TIME_S):
+        near, none = await candidates(shelf, [], vector, EVERYWHERE, by_words=True, limit=5)
+        only_near, not_asked = await candidates(
+            shelf, ["red"], vector, EVERYWHERE, by_words=False, limit=5
+        )
+        nothing, matching = await candidates(
+            shelf, ["red"], None, EVERYWHERE, by_words=False, limit=5
+        )
+    assert [len(found) for found in (near, none, only_near, not_asked, nothing, matching)] == [
+        1,
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]
+
+
+async def test_a_shelf_that_fails_fails_the_search_with_its_own_error() -> None:
+    barrier = asyncio.Barrier(4)
+    shelves = [Meeting("memories", barrier), Meeting("documents", barrier, broken=True)]
+    async with embedding() as known:
+        with pytest.raises(EngineError, match="broken on purpose"):
+            await Search(shelves, known, Floors()).find(
+                "red bicycle", EVERYWHERE, by_words=True, limit=5
+            )
+
+
+async def test_what_still_runs_is_cancelled_when_one_fails() -> None:
+    ended: list[str] = []
+
+    async def never() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("never")
+
+    async def fails() -> None:
+        msg = "on purpose"
+        raise EngineError(msg)
+
+    async with asyncio.timeout(TIME_S):
+        with pytest.raises(EngineError, match="on purpose"):
+            await at_once(never=never(), fails=fails())
+        assert await at_once() == {}
+    assert ended == ["never"]
