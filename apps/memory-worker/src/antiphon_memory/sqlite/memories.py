@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,10 +33,12 @@ from antiphon_memory.sqlite.rows import (
     supersede,
     values_of,
 )
-from antiphon_memory.sqlite.words import matching_rows
+from antiphon_memory.sqlite.words import WordSearch
 from antiphon_memory.vectors import Vectors
 
 READERS = 3
+SEARCHES_AT_ONCE = 4
+"""The rest wait: a hundred at once are no faster, and writers and the loop would wait for all."""
 
 
 class SqliteStore:
@@ -53,6 +56,8 @@ class SqliteStore:
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path, SCHEMA, notes, now=now, readers=READERS)
         self.embeddings = Embeddings(self._file, path.with_suffix(".vectors"), notes)
+        self._words = WordSearch(self._file, self.embeddings.passing)
+        self._searching = asyncio.Semaphore(SEARCHES_AT_ONCE)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -241,14 +246,15 @@ class SqliteStore:
 
     async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
         """See the port."""
-        found = dict(await self.embeddings.search(vector, limit, where))
-        if not found:
-            return []
-        rows = await self._file.read(
-            f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (a constant)
-            " WHERE row IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(found)),),
-        )
+        async with self._searching:
+            found = dict(await self.embeddings.search(vector, limit, where))
+            if not found:
+                return []
+            rows = await self._file.read(
+                f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (a constant)
+                " WHERE row IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(found)),),
+            )
         memories = {row[0]: memory_of(row) for row in rows}
         return [
             Candidate(memories[key], cosine) for key, cosine in found.items() if key in memories
@@ -265,10 +271,9 @@ class SqliteStore:
         """See the port, and `antiphon_memory.sqlite.words`."""
         if not words:
             return []
-        rows = await matching_rows(
-            self._file, words, limit=limit, where=where, passing=self.embeddings.passing
-        )
-        cosines = await self.embeddings.cosines([row[0] for row in rows], vector)
+        async with self._searching:
+            rows = await self._words.rows(words, limit=limit, where=where)
+            cosines = await self.embeddings.cosines([row[0] for row in rows], vector)
         return [Candidate(memory_of(row), cosines.get(row[0])) for row in rows]
 
     async def recent(self, *, limit: int, where: Where) -> list[Memory]:

@@ -4,7 +4,8 @@ FTS5 lists the rows that have a word for about 0.1 µs each, but ranks them by B
 each: three common words among a million memories take it seconds. So the rows of each word are
 listed first, the newest `ROWS_EACH` of them. Few enough are ranked by FTS5 at once. Of more, those
 whose words weigh most (the sum of the words' inverse document frequencies, which is BM25 without
-frequencies inside a text) are candidates, and FTS5 ranks only these.
+frequencies inside a text) are candidates, and FTS5 ranks only these. Where there are no more than
+`FEW` memories at all, FTS5 ranks them without more ado: that is one look at the database, not two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from antiphon_memory.sqlite.file import SqliteFile
 from antiphon_memory.sqlite.rows import COLUMNS, MATCHES, values_of
 
 ROWS_EACH = 20_000
+FEW = 1024
 RANKED_AT_ONCE = 64
 """Up to so many rows are ranked without more ado."""
 
@@ -39,10 +41,11 @@ Passing = Callable[[Rows, Where], Awaitable[NDArray[np.bool_]]]
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The rows of each word, and what a word weighs."""
+    """The rows of each word, what a word weighs, and the newest row of all."""
 
     rows: tuple[Rows, ...]
     weights: tuple[float, ...]
+    newest: int
 
     @property
     def total(self) -> int:
@@ -54,23 +57,49 @@ def fts_query(words: Iterable[str]) -> str:
     return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
-async def matching_rows(
-    file: SqliteFile, words: Sequence[str], *, limit: int, where: Where, passing: Passing
-) -> list[sqlite3.Row]:
-    """Return the rows (`COLUMNS`) of memories with any of `words`, best first.
+class WordSearch:
+    """Finds the memories of one database by words.
 
     Args:
         file: the database.
-        words: at least one; after 32 they are ignored.
-        limit: how many at the most.
-        where: only of these.
         passing: tells of rows whether they pass a filter.
-
-    Raises:
-        EngineError: the file failed.
     """
-    words = words[:MAX_WORDS]
-    found = await _listed(file, words)
+
+    def __init__(self, file: SqliteFile, passing: Passing) -> None:
+        self._file = file
+        self._passing = passing
+        self._are_few = True  # perhaps: the statement itself sees to it
+
+    async def rows(self, words: Sequence[str], *, limit: int, where: Where) -> list[sqlite3.Row]:
+        """Return the rows (`COLUMNS`) of memories with any of `words`, best first.
+
+        Args:
+            words: at least one; after 32 they are ignored.
+            limit: how many at the most.
+            where: only of these.
+
+        Raises:
+            EngineError: the file failed.
+        """
+        words = words[:MAX_WORDS]
+        if self._are_few:
+            ranked = await _ranked_if_few(self._file, words, limit, where)
+            if ranked:
+                return ranked
+        found = await _listed(self._file, words)
+        self._are_few = found.newest <= FEW
+        return await _best(self._file, words, found, limit, where, self._passing)
+
+
+async def _best(
+    file: SqliteFile,
+    words: Sequence[str],
+    found: _Found,
+    limit: int,
+    where: Where,
+    passing: Passing,
+) -> list[sqlite3.Row]:
+    """Return the best of the rows that were listed."""
     if not found.total:
         return []
     if found.total <= RANKED_AT_ONCE:
@@ -95,7 +124,7 @@ async def _listed(file: SqliteFile, words: Sequence[str]) -> _Found:
     values = [value for word in words for value in (fts_query([word]), ROWS_EACH)]
     *listed, last = [_rows(row[0]) for row in await file.read(sql, tuple(values))]
     newest = int(last.max(initial=1))
-    return _Found(tuple(listed), tuple(_weight(rows, newest) for rows in listed))
+    return _Found(tuple(listed), tuple(_weight(rows, newest) for rows in listed), newest)
 
 
 def _rows(joined: str | int | None) -> Rows:
@@ -127,6 +156,19 @@ def _heaviest(rows: Rows, weights: NDArray[np.float64], count: int) -> list[int]
         rows, weights = rows[kept], weights[kept]
     order = np.lexsort((-rows, -weights))[:count]
     return [int(row) for row in rows[order]]
+
+
+async def _ranked_if_few(
+    file: SqliteFile, words: Sequence[str], limit: int, where: Where
+) -> list[sqlite3.Row]:
+    """Return rows ranked by BM25; none where there are more than a few memories."""
+    return await file.read(
+        "WITH few AS (SELECT 1 WHERE (SELECT max(row) FROM memories) <= :few)"  # noqa: S608  (constants)
+        f" SELECT {COLUMNS} FROM few CROSS JOIN memories_fts f"
+        f" CROSS JOIN memories m ON m.row = f.rowid WHERE f.memories_fts MATCH :words AND {MATCHES}"
+        " ORDER BY bm25(memories_fts) LIMIT :limit",
+        values_of(where, few=FEW, words=fts_query(words), limit=limit),
+    )
 
 
 async def _ranked(
