@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from antiphon_memory.ranking import (
     Floors,
+    decay,
     estimate_tokens,
     fuse,
     newest_within_budget,
@@ -16,6 +17,21 @@ def test_what_both_rankings_like_comes_first() -> None:
     assert fuse([["a", "b", "c"], ["c", "b"]]) == ["c", "b", "a"]
     assert fuse([["a"], []]) == ["a"]
     assert fuse([]) == []
+
+
+def test_a_score_halves_with_each_half_life_and_no_half_life_is_no_ageing() -> None:
+    day_s = 86_400.0
+    assert [decay(days * day_s, 10) for days in (0, 10, 20, 5)] == [1.0, 0.5, 0.25, 0.5**0.5]
+    assert decay(-day_s, 10) == 1.0
+    assert decay(1e12, 0) == 1.0
+    assert decay(1e15, 0.001) == 0.0
+
+
+def test_weights_change_the_order_and_what_is_not_named_keeps_its_score() -> None:
+    rankings = [["a", "b", "c"], ["c", "b"]]
+    assert fuse(rankings, {}) == fuse(rankings)
+    assert fuse(rankings, {"c": 0.5, "elsewhere": 9.0}) == ["b", "a", "c"]
+    assert fuse(rankings, {"c": 0.0, "b": 0.0}) == ["a", "b", "c"]
 
 
 def test_a_token_is_about_four_characters() -> None:

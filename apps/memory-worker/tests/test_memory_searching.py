@@ -9,7 +9,7 @@ from antiphon_contracts import EngineError
 from antiphon_memory.embedder import Vectors
 from antiphon_memory.embedding import Embedding
 from antiphon_memory.ranking import Floors
-from antiphon_memory.searching import Search
+from antiphon_memory.searching import Passage, Search
 from antiphon_memory.service import EVERYWHERE, Candidate, Memory, Where, candidates
 from antiphon_memory.simultaneous import at_once
 from antiphon_memory.testing import NoteBook, WordEmbedder
@@ -114,3 +114,65 @@ async def test_what_still_runs_is_cancelled_when_one_fails() -> None:
             await at_once(never=never(), fails=fails())
         assert await at_once() == {}
     assert ended == ["never"]
+
+
+DAY_S = 86_400.0
+NOW = 1_000 * DAY_S
+
+
+class Old:
+    """A shelf with what it was given, the first the best, found by meaning."""
+
+    def __init__(self, *memories: Memory) -> None:
+        self._memories = memories
+
+    async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
+        return [
+            Candidate(memory, 0.9 - number / 100) for number, memory in enumerate(self._memories)
+        ]
+
+    async def matching(
+        self, words: Sequence[str], *, limit: int, where: Where, vector: Vectors | None
+    ) -> list[Candidate]:
+        return []
+
+
+def aged(name: str, days: float) -> Memory:
+    return Memory(name, name, "user", "household", NOW - days * DAY_S)
+
+
+def page(name: str, days: float) -> Passage:
+    return Passage(
+        name,
+        name,
+        "page",
+        "household",
+        NOW - days * DAY_S,
+        document_id="1",
+        ordinal=0,
+        title="page",
+        address="page",
+        anchor="",
+    )
+
+
+async def found_after(half_life_days: float, *shelf: Memory) -> list[str]:
+    async with embedding() as known:
+        search = Search(
+            [Old(*shelf)], known, Floors(), half_life_days=half_life_days, now=lambda: NOW
+        )
+        found = await search.find("red bicycle", EVERYWHERE, by_words=True, limit=5)
+    return [one.memory.id for one in found]
+
+
+async def test_an_old_memory_comes_after_a_newer_one_that_is_less_near() -> None:
+    shelf = aged("old", 30), aged("new", 0), aged("newish", 1)
+    assert await found_after(0, *shelf) == ["old", "new", "newish"]
+    assert await found_after(30, *shelf) == ["new", "newish", "old"]
+    assert await found_after(30_000, *shelf) == ["old", "new", "newish"]
+
+
+async def test_documents_do_not_age() -> None:
+    shelf = page("old page", 900), aged("new", 1), page("new page", 0)
+    assert await found_after(30, *shelf) == ["old page", "new page", "new"]
+    assert await found_after(0, *shelf) == ["old page", "new", "new page"]

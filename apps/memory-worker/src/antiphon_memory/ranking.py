@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 RRF_K = 60
 """Constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
+
+DAY_S = 86_400.0
 
 CHARS_PER_TOKEN = 4
 """English text in the usual BPE vocabularies, as a rule of thumb."""
@@ -55,17 +57,38 @@ def estimate_tokens(text: str) -> int:
     return -(-len(text) // CHARS_PER_TOKEN)
 
 
-def fuse(rankings: Iterable[Sequence[str]]) -> list[str]:
+def decay(age_s: float, half_life_days: float) -> float:
+    """Return what is left of a score after some time: half after each half-life.
+
+    Args:
+        age_s: how old, in seconds; what is of the future is as good as new.
+        half_life_days: 0 is that nothing ages.
+    """
+    if half_life_days <= 0:
+        return 1.0
+    return float(0.5 ** (max(0.0, age_s) / (half_life_days * DAY_S)))
+
+
+def fuse(
+    rankings: Iterable[Sequence[str]], weights: Mapping[str, float] | None = None
+) -> list[str]:
     """Return all ids of `rankings` (each best first), best first by reciprocal rank fusion.
 
     An id's score is the sum over the rankings of 1 / (60 + rank), ranks from 1 (Cormack, Clarke and
     Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR 2009). Equal scores keep the
     order of the first ranking.
+
+    Args:
+        rankings: of ids.
+        weights: what an id's score is multiplied by; 1 where it is not named.
     """
     scores: dict[str, float] = {}
     for ranking in rankings:
         for rank, name in enumerate(ranking, start=1):
             scores[name] = scores.get(name, 0.0) + 1 / (RRF_K + rank)
+    for name, weight in (weights or {}).items():
+        if name in scores:
+            scores[name] *= weight
     return sorted(scores, key=lambda name: -scores[name])
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from antiphon_memory.embedding import Embedding
-from antiphon_memory.ranking import Floors, fuse
+from antiphon_memory.ranking import Floors, decay, fuse
 from antiphon_memory.service import CANDIDATES, Candidate, Memory, Shelf, Where, candidates
 from antiphon_memory.simultaneous import at_once
 from antiphon_memory.utterances import content_words
@@ -63,6 +64,8 @@ class Search:
         embedding: gives vectors, or not: then words alone decide.
         floors: what counts as relevant.
         library: knows the neighbours of passages.
+        half_life_days: a memory's score halves in this time; 0 is that memories do not age.
+        now: the clock, in seconds since the epoch.
     """
 
     def __init__(
@@ -71,11 +74,16 @@ class Search:
         embedding: Embedding,
         floors: Floors,
         library: Library | None = None,
+        *,
+        half_life_days: float = 0.0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._shelves = shelves
         self._embedding = embedding
         self._floors = floors
         self._library = library
+        self._half_life_days = half_life_days
+        self._now = now
 
     async def find(self, text: str, where: Where, *, by_words: bool, limit: int) -> list[Candidate]:
         """See `Finder`."""
@@ -96,7 +104,10 @@ class Search:
         rankings = [near, *matching]
         by_id = {one.memory.id: one for ranking in rankings for one in ranking}
         sharing = {one.memory.id for ranking in matching for one in ranking}
-        order = fuse([[one.memory.id for one in ranking] for ranking in rankings])
+        order = fuse(
+            [[one.memory.id for one in ranking] for ranking in rankings],
+            self._weights(by_id.values()),
+        )
         return [
             by_id[name]
             for name in order
@@ -110,6 +121,17 @@ class Search:
         if self._library is None:
             return list(found)
         return await self._library.widened(found, context=context, max_tokens=max_tokens)
+
+    def _weights(self, found: Iterable[Candidate]) -> dict[str, float]:
+        """Return what is left of the memories' scores at their ages; documents do not age."""
+        if not self._half_life_days:
+            return {}
+        now = self._now()
+        return {
+            one.memory.id: decay(now - one.memory.ts, self._half_life_days)
+            for one in found
+            if one.memory.kind == "memory"
+        }
 
     def _is_relevant(self, one: Candidate, words: Sequence[str], *, shares_word: bool) -> bool:
         text = one.memory.text

@@ -132,6 +132,13 @@ class MemorySettings(Settings):
     forget_floor: float = Field(
         default=0.5, ge=-1, le=1, description="Cosine from which the best match may be forgotten."
     )
+    half_life_days: float = Field(
+        default=0.0,
+        ge=0,
+        le=36_500,
+        description="A memory counts half as much when it is this many days older; documents do "
+        "not age. 0 is off.",
+    )
     history_days: float = Field(
         default=30.0, gt=0, description="How long conversations are kept, in days."
     )

@@ -111,7 +111,13 @@ def wire(worker: Worker[MemorySettings], stores: Stores, embedder: Embedder) -> 
     service = MemoryService(
         store,
         memories=Search([store], embedding, floors),
-        everything=Search([store, documents.knowledge], embedding, floors, documents.knowledge),
+        everything=Search(
+            [store, documents.knowledge],
+            embedding,
+            floors,
+            documents.knowledge,
+            half_life_days=settings.half_life_days,
+        ),
         floors=floors,
     )
     remembering = Remembering(store, embedding, on_unembedded=reindexer.wake)
