@@ -209,6 +209,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "protego": ("antiphon_documents/robots",),
     "pypdf": ("antiphon_documents/extraction/pdf",),
     "trafilatura": ("antiphon_documents/extraction/markup",),
+    "asyncpg": ("antiphon_memory/postgres",),
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TEST_TOOLS = ("mosquitto", "mosquitto_pub", "espeak-ng", "sox")
+TEST_TOOLS = ("mosquitto", "mosquitto_pub", "espeak-ng", "sox", "postgres")
 # fmt: off
 STANDARD_TOOLS = [
     "bash", "cat", "chmod", "cp", "date", "dirname", "env", "find", "grep", "id", "mkdir", "mktemp",
@@ -243,8 +243,9 @@ def test_missing_test_tools_are_all_named_and_nothing_else(machine: Machine) -> 
     (machine.bin / "mosquitto").unlink()
     (machine.bin / "espeak-ng").unlink()
     (machine.bin / "sox").unlink()
+    (machine.bin / "postgres").unlink()
     (machine.root / "recordings").rmdir()
-    wanted = "mosquitto espeak-ng sox pocketsphinx-testdata"
+    wanted = "mosquitto espeak-ng sox postgresql pocketsphinx-testdata"
     assert_refused(machine.run("test"), f"`sudo apt install {wanted}`")
     assert machine.log == []
 
@@ -252,6 +253,12 @@ def test_missing_test_tools_are_all_named_and_nothing_else(machine: Machine) -> 
 def test_mosquitto_is_found_outside_the_path_of_a_user(machine: Machine) -> None:
     (machine.bin / "mosquitto").unlink()
     machine.has_tool("mosquitto", folder="sbin")
+    assert machine.run("test").returncode == 0
+
+
+def test_debians_postgresql_is_found_by_its_tool(machine: Machine) -> None:
+    (machine.bin / "postgres").unlink()
+    machine.has_tool("pg_ctlcluster")
     assert machine.run("test").returncode == 0
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from antiphon.output import EXIT_USAGE, EXIT_WRONG, complain
+from antiphon.output import EXIT_USAGE, EXIT_WRONG, complain, print_json
 
 memory_app = typer.Typer(
-    help="What is remembered: list, search, forget, export.",
+    help="What is remembered: list, search, forget, export, copy.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -132,3 +132,32 @@ def memory_import(
     from antiphon import memories
 
     _run(memories.import_from(file, broker=broker))
+
+
+@memory_app.command("copy")
+def memory_copy(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM",
+            help="sqlite:PATH, postgresql://user@host/name, or sqlite, postgresql: where the "
+            "settings say.",
+        ),
+    ],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The same; empty, but for --merge.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Add to what is there.")] = False,  # noqa: FBT002  (a flag of the command line)
+    json: Json = False,  # noqa: FBT002  (a flag of the command line)
+) -> None:
+    """Copy all from one store into another, and verify it. Stop the memory worker first."""
+    import asyncio
+
+    from antiphon_runtime import configure_logs
+
+    from antiphon import memory_copying
+
+    configure_logs("cli", level="error", style="text")
+    done = asyncio.run(memory_copying.copy(source, target, merge=merge))
+    if json:
+        print_json(done)
+    else:
+        typer.echo(memory_copying.sentence(done))

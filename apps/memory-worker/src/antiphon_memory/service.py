@@ -150,6 +150,12 @@ class MemoryStore(Shelf, Protocol):
     async def adopt_model(self, name: str, dimension: int) -> None:
         """From now on vectors are of this model; those of another one are dropped."""
 
+    async def model(self) -> tuple[str, int] | None:
+        """Return name and dimension of the model whose vectors are kept; None if none ever was."""
+
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Return the vectors of memories by their ids; those that have none are left out."""
+
     async def outcome_of(self, message_id: str) -> Outcome | None:
         """Return what the write with this id did; None if there was none."""
 

@@ -21,7 +21,9 @@ class MemorySettings(Settings):
     model_config = SettingsConfigDict(env_prefix="ANTIPHON_MEMORY_")
     section: ClassVar[str] = "memory"
 
-    store: str = Field(default="sqlite", description="Where memories are kept.")
+    store: str = Field(
+        default="sqlite", description="Where memories are kept: sqlite or postgresql."
+    )
     path: Path | None = Field(
         default=None, description="SQLite file; empty is memory.sqlite in the data folder."
     )
@@ -31,6 +33,16 @@ class MemorySettings(Settings):
         "preferences said in passing (English rules).",
     )
     history_store: str = Field(default="sqlite", description="Where conversations are kept.")
+    postgres_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Database of memories, postgresql://USER:PASSWORD@HOST:PORT/NAME; empty is "
+        "postgresql://127.0.0.1:5432/antiphon.",
+    )
+    postgres_language: str = Field(
+        default="english",
+        description="How PostgreSQL finds words: a name of its text searches; simple fits all "
+        "languages and knows no endings of words.",
+    )
     knowledge_store: str = Field(default="sqlite", description="Where documents are kept.")
     document_bytes: int = Field(
         default=20_000_000,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiosqlite
+import numpy as np
 
 from antiphon_memory.embedding import Notes
 from antiphon_memory.service import Candidate, Memory, Outcome, Where
@@ -80,6 +81,20 @@ class SqliteStore:
                 for item in wanted.items():
                     await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
         await self.embeddings.adopt(name, dimension)
+
+    async def model(self) -> tuple[str, int] | None:
+        """See the port."""
+        meta = {row[0]: row[1] for row in await self._file.read("SELECT key, value FROM meta")}
+        return (meta["model"], int(meta["dimension"])) if "model" in meta else None
+
+    async def vectors_of(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """See the port."""
+        rows = await self._file.read(
+            "SELECT m.id, v.embedding FROM memories m JOIN vectors v ON v.row = m.row"
+            " WHERE m.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(ids)),),
+        )
+        return {row[0]: np.frombuffer(row[1], dtype="<f4").astype(np.float32) for row in rows}
 
     async def count_unembedded(self) -> int:
         """See the port."""
