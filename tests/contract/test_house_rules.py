@@ -210,6 +210,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pypdf": ("antiphon_documents/extraction/pdf",),
     "trafilatura": ("antiphon_documents/extraction/markup",),
     "asyncpg": ("antiphon_memory/postgres",),
+    "redis": ("antiphon_memory/redis",),
 }
 
 

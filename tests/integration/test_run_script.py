@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TEST_TOOLS = ("mosquitto", "mosquitto_pub", "espeak-ng", "sox", "postgres")
+TEST_TOOLS = ("mosquitto", "mosquitto_pub", "espeak-ng", "sox", "redis-server", "postgres")
 # fmt: off
 STANDARD_TOOLS = [
     "bash", "cat", "chmod", "cp", "date", "dirname", "env", "find", "grep", "id", "mkdir", "mktemp",
@@ -243,9 +243,10 @@ def test_missing_test_tools_are_all_named_and_nothing_else(machine: Machine) -> 
     (machine.bin / "mosquitto").unlink()
     (machine.bin / "espeak-ng").unlink()
     (machine.bin / "sox").unlink()
+    (machine.bin / "redis-server").unlink()
     (machine.bin / "postgres").unlink()
     (machine.root / "recordings").rmdir()
-    wanted = "mosquitto espeak-ng sox postgresql pocketsphinx-testdata"
+    wanted = "mosquitto espeak-ng sox redis-server postgresql pocketsphinx-testdata"
     assert_refused(machine.run("test"), f"`sudo apt install {wanted}`")
     assert machine.log == []
 

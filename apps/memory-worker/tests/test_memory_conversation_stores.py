@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from antiphon_memory.conversations import ConversationStore, Session, Turn, first_words_of
+from antiphon_memory.redis.conversations import RedisConversations
 from antiphon_memory.sqlite.conversations import SqliteConversations
 from antiphon_memory.testing import ConversationsInMemory, NoteBook
+from storage_servers import RedisServer, running
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(params=["sqlite", "in-memory"])
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
+
+
+def store_called(name: str, request: pytest.FixtureRequest, folder: Path) -> ConversationStore:
+    if name == "sqlite":
+        return SqliteConversations(folder / "conversations.sqlite", NoteBook())
+    if name == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return RedisConversations(server.fresh_url(), kept_s=60)
+    return ConversationsInMemory()
+
+
+@pytest.fixture(params=["sqlite", "in-memory", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ConversationStore]:
-    stores: dict[str, ConversationStore] = {
-        "sqlite": SqliteConversations(tmp_path / "conversations.sqlite", NoteBook()),
-        "in-memory": ConversationsInMemory(),
-    }
-    store = stores[request.param]
+    store = store_called(request.param, request, tmp_path)
     async with asyncio.timeout(30), store.open():
         yield store
 

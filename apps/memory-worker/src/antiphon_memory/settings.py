@@ -32,7 +32,9 @@ class MemorySettings(Settings):
         description="What is remembered: only what somebody asks for, or also facts and "
         "preferences said in passing (English rules).",
     )
-    history_store: str = Field(default="sqlite", description="Where conversations are kept.")
+    history_store: str = Field(
+        default="sqlite", description="Where conversations are kept: sqlite or redis."
+    )
     postgres_url: SecretStr = Field(
         default=SecretStr(""),
         description="Database of memories, postgresql://USER:PASSWORD@HOST:PORT/NAME; empty is "
@@ -42,6 +44,17 @@ class MemorySettings(Settings):
         default="english",
         description="How PostgreSQL finds words: a name of its text searches; simple fits all "
         "languages and knows no endings of words.",
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Redis server of conversations, redis://USER:PASSWORD@HOST:PORT/0; empty is "
+        "redis://127.0.0.1:6379/0.",
+    )
+    redis_ttl_h: float = Field(
+        default=12.0,
+        gt=0,
+        description="How long Redis keeps a session of a conversation after its last message, in "
+        "hours.",
     )
     knowledge_store: str = Field(default="sqlite", description="Where documents are kept.")
     document_bytes: int = Field(
