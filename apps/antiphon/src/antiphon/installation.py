@@ -36,6 +36,8 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "documents": {"documents": ("httpcore2", "lxml", "protego", "pypdf", "trafilatura")},
     "st": {"sentence-transformers": ("sentence_transformers",)},
     "voyage": {"voyage": ("voyageai",)},
+    "postgres": {"postgresql": ("asyncpg",)},
+    "redis": {"redis": ("redis",)},
     "wake": {
         "pymicro-wakeword": ("pymicro_wakeword",),
         "pyopen-wakeword": ("pyopen_wakeword",),
@@ -48,7 +50,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """What each extra brings, by the choice in the settings that needs it."""
 
-ON_DEMAND = ("st", "voyage", "aec")
+ON_DEMAND = ("st", "voyage", "postgres", "redis", "aec")
 """Extras that `all` leaves out: they count only if the settings name them."""
 
 
@@ -81,9 +83,11 @@ def _choices() -> dict[str, set[str]]:
         "stt": {stt.engine},
         "tts": {load_settings(TtsSettings).engine},
         "llm": {"server" if served and llm.provider != "embedded" else "embedded"},
-        "memory": {memory.store, embedder},
+        "memory": {memory.store, memory.history_store, memory.knowledge_store, embedder},
         "st": {embedder},
         "voyage": {embedder},
+        "postgres": {memory.store},
+        "redis": {memory.history_store},
         "wake": {load_settings(WakeSettings).engine},
         "tools": {"tools"},
         "documents": set(),  # only documents of some kinds want it
