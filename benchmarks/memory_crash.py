@@ -70,7 +70,7 @@ class Found:
             kill: they may be there or not.
         next: the number of the next one.
         corrupt: times the database was damaged.
-        lost: acknowledged memories that were gone, or were there though forgotten; each once.
+        wrong: acknowledged memories that were gone, or were there though forgotten.
         out_of_step: times the vectors were not those of the database.
     """
 
@@ -79,8 +79,13 @@ class Found:
     undecided: set[int] = field(default_factory=set)
     next: int = 0
     corrupt: int = 0
-    lost: set[int] = field(default_factory=set)
+    wrong: set[int] = field(default_factory=set)
     out_of_step: int = 0
+
+    @property
+    def lost(self) -> int:
+        """How many are wrong."""
+        return len(self.wrong)
 
 
 async def killed_once(path: Path, found: Found, life: int, grace_s: float) -> None:
@@ -125,7 +130,7 @@ async def check(path: Path, found: Found) -> None:
         await store.adopt_model("crash", DIMENSION)
         there = {int(one.id) for one in await store.recent(limit=1_000_000, where=EVERYWHERE)}
         expected = found.acknowledged - found.forgotten - found.undecided
-        found.lost |= (expected - there) | (found.forgotten & there)
+        found.wrong |= (expected - there) | (found.forgotten & there)
         sample = sorted(there)[-40:] + sorted(there)[:10]
         index = store.embeddings.index
         in_step = index is not None and len(index) == len(there)
@@ -160,7 +165,7 @@ async def measure(options: Options) -> Report:
         options.quick,
         [
             Figure("corrupt databases", found.corrupt, "times", 0),
-            Figure("acknowledged memories lost", len(found.lost), "memories", 0),
+            Figure("acknowledged memories lost", found.lost, "memories", 0),
             Figure("vectors out of step", found.out_of_step, "times", 0),
         ],
         {
