@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable
@@ -197,10 +198,12 @@ def test_a_message_over_the_limit_is_refused_before_it_is_decoded() -> None:
 def test_a_million_errors_cost_no_more_than_one(data: object) -> None:
     payload = _typed("tools.registry/1", data)
     began = time.process_time()
+    json.loads(payload)
+    parsed = time.process_time()
     with pytest.raises(ContractError) as caught:
         decode(payload, TOOLS_REGISTRY.model, TOOLS_REGISTRY.type)
-    # Naming every one takes 5 s and more; decoding alone takes about 0.1 s.
-    assert time.process_time() - began < 2
+    # Decoding alone takes about as long as the standard library's; naming every one over 7 times.
+    assert time.process_time() - parsed < 5 * (parsed - began)
     assert len(str(caught.value)) < 500
 
 
