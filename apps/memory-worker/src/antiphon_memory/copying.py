@@ -13,6 +13,7 @@ from antiphon_contracts import ConfigError, EngineError
 from numpy.typing import NDArray
 
 from antiphon_memory.service import EVERYWHERE, Memory, MemoryStore
+from antiphon_memory.simultaneous import at_once
 
 ROWS_AT_ONCE = 256
 WRITES_AT_ONCE = 16
@@ -135,12 +136,7 @@ async def _write(
     read = written = 0
     async for part in _parts(source):
         new = [row for row in part if _text_digest(row.memory) not in known]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for row in new:
-                    group.create_task(write(row), name="copy-memory")
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        await at_once(**{f"copy-{number}": write(row) for number, row in enumerate(new)})
         read, written = read + len(part), written + len(new)
         on_progress("copied", read)
     return written

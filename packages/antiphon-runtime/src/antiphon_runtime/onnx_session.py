@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     class _Session(Protocol):
         """The part of onnxruntime.InferenceSession in use here; it ships no types."""
 
+        def get_inputs(self) -> list[Any]: ...
+
         def run(self, outputs: None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]: ...
 
 
@@ -26,12 +28,16 @@ class OnnxSession:
         session: onnxruntime's.
         name: the model's, for people.
         errors: what onnxruntime raises.
+
+    Attributes:
+        inputs: the names of the model's inputs.
     """
 
     def __init__(self, session: _Session, name: str, errors: tuple[type[Exception], ...]) -> None:
         self._session = session
         self._name = name
         self._errors = errors
+        self.inputs: frozenset[str] = frozenset(node.name for node in session.get_inputs())
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return all outputs, in the model's order.

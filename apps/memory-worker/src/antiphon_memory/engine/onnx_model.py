@@ -13,9 +13,10 @@ import numpy as np
 from antiphon_contracts import ConfigError, EngineError
 from antiphon_models import ModelStore
 from antiphon_runtime.extras import install_command
+from antiphon_runtime.onnx_session import OnnxSession, open_session
 
 from antiphon_memory.embedder import Kind, Vectors
-from antiphon_memory.engine.failures import failed, unfit
+from antiphon_memory.engine.failures import unfit
 from antiphon_memory.engine.prefixes import Prefixes
 
 MAX_TOKENS = 256
@@ -55,9 +56,8 @@ class OnnxEmbedder:
         self._model = model
         self._lanes: dict[Kind, int] = {"query": threads, "document": document_threads}
         self._pool: ThreadPoolExecutor | None = None
-        self._session: Any = None
+        self._session: OnnxSession | None = None
         self._tokenizer: Any = None
-        self._inputs: set[str] = set()
 
     def load(self) -> None:
         """Load the weights; blocks for about 0.3 s.
@@ -66,28 +66,26 @@ class OnnxEmbedder:
             ConfigError: the weights or the libraries are missing or unfit.
         """
         folder = self._models.checked_path(self._model)
+        # Cores are used by runs beside each other: more threads do not make one short text faster.
+        session = open_session(
+            folder / "model.onnx",
+            name=f"the embedding model {self._model_name}",
+            extra="memory",
+            remedy="`antiphon models verify` checks its files",
+        )
         try:
-            import onnxruntime
             from tokenizers import Tokenizer
         except ImportError as error:
             msg = f"{error.name} is missing: {install_command('memory')}"
             raise ConfigError(msg) from error
-        options = onnxruntime.SessionOptions()
-        # Cores are used by runs beside each other: onnxruntime's own threads spin while they wait,
-        # which takes time from speech, and do not make one short text faster.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._session = onnxruntime.InferenceSession(
-                str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-            )
+        # tokenizers raises a bare Exception for a file that it cannot read.
         except Exception as error:
             raise unfit(self._model_name) from error
+        self._session = session
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding()
-        self._inputs = {node.name for node in self._session.get_inputs()}
         helpers = max(self._lanes.values()) - 1
         if helpers:
             self._pool = ThreadPoolExecutor(helpers, thread_name_prefix="embedder-helper")
@@ -99,9 +97,6 @@ class OnnxEmbedder:
         Raises:
             EngineError: the model failed, or is not loaded.
         """
-        if self._session is None:
-            msg = f"the embedding model {self._model_name} is not loaded"
-            raise EngineError(msg)
         prefixed = self._prefixes.applied(texts, kind)
         if len(prefixed) == 1:
             return self._run(prefixed)
@@ -140,25 +135,18 @@ class OnnxEmbedder:
             helper.result()
 
     def _run(self, texts: Sequence[str]) -> Vectors:
+        if self._session is None:
+            msg = f"the embedding model {self._model_name} is not loaded"
+            raise EngineError(msg)
         encoded = self._tokenizer.encode_batch(texts)
         ids = np.array([one.ids for one in encoded], dtype=np.int64)
         mask = np.array([one.attention_mask for one in encoded], dtype=np.int64)
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        try:
-            hidden = self._session.run(
-                None, {name: feed for name, feed in feeds.items() if name in self._inputs}
-            )[0]
-        except _onnx_errors() as error:
-            raise failed(self._model_name, error) from error
+        hidden = self._session.run(
+            {name: feed for name, feed in feeds.items() if name in self._session.inputs}
+        )[0]
         weights = mask[:, :, None].astype(np.float32)
         mean = (hidden * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
         norm = np.linalg.norm(mean, axis=1, keepdims=True)
         unit: Vectors = (mean / np.maximum(norm, 1e-12)).astype(np.float32)
         return unit
-
-
-def _onnx_errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    names = ("Fail", "InvalidArgument", "RuntimeException", "NotImplemented", "EPFail")
-    return tuple(getattr(state, name) for name in names)
