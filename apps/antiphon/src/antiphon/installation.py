@@ -33,7 +33,16 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "onnx": ("onnxruntime", "tokenizers"),
         "openai": ("openai",),
     },
-    "documents": {"documents": ("httpcore2", "lxml", "protego", "pypdf", "trafilatura")},
+    "documents": {
+        "documents": (
+            "httpcore2",
+            "lxml",
+            "lxml_html_clean",
+            "protego",
+            "pypdf",
+            "trafilatura",
+        ),
+    },
     "st": {"sentence-transformers": ("sentence_transformers",)},
     "voyage": {"voyage": ("voyageai",)},
     "postgres": {"postgresql": ("asyncpg",)},

@@ -159,7 +159,8 @@ def _explained() -> Iterator[None]:
         if not isinstance(missing, ImportError):
             raise
         msg = (
-            f"The memory worker cannot read this, because {missing.name} is missing there: "
+            f"The memory worker cannot read this, because {missing.name or 'a library'} is missing "
+            f"there: "
             f"{install_command('documents')}"
         )
         raise ConfigError(msg) from error

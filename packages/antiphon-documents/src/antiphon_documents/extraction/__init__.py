@@ -58,11 +58,12 @@ def extract(
 
     Raises:
         ExtractionError: no text can be had from it; the text says why.
+        ImportError: a library of the extra `documents` is missing.
     """
     kind = kind_of(body, content_type=content_type, name=name)
     try:
         return _reader(kind)(body, content_type, name, max_chars)
-    except ExtractionError:
+    except (ExtractionError, ImportError):
         raise
     except Exception as error:  # damaged files make parsers raise whatever there is
         raise ExtractionError(f"The {kind} document is damaged or was not copied whole.") from error
