@@ -45,6 +45,7 @@ topic read BASEaudio/hall/out/+
 topic read BASEcapture/hall/control
 topic read BASEplayback/hall/control
 topic read BASEwake/event/hall
+topic read BASEtimer/event/hall
 
 # client
 user phone
@@ -56,6 +57,9 @@ topic write BASEsay
 topic write BASEsay/+
 topic write BASEaudio/+/utterance/+
 topic write BASEcapture/+/control
+topic write BASEtimer/change
+topic write BASEtimer/query
+topic write BASEtimer/set
 topic read BASEannounced
 topic read BASEanswer/+
 topic read BASEdialogue/+/state
@@ -67,6 +71,12 @@ topic read BASEplayback/+/status
 topic read BASEsite/+/status
 topic read BASEtts/status
 topic read BASEwake/event/+
+topic read BASEllm/notice
+topic read BASEpersona
+topic read BASEtools/registry
+topic read BASEtimer/done
+topic read BASEtimer/event/+
+topic read BASEtimer/list
 
 # tts
 user tts-1

@@ -31,7 +31,7 @@ TABLE = {
         ),
         (
             "audio/hall/out/+ playback/hall/control capture/hall/control wake/event/hall "
-            "dialogue/hall/state"
+            "dialogue/hall/state timer/event/hall"
         ),
     ),
     Role.WAKE: ("wake/event/+ health/w-1", "audio/+/in site/+/status wake/+/control"),
@@ -41,8 +41,8 @@ TABLE = {
     ),
     Role.LLM: (
         (
-            "llm/stream llm/response tools/call memory/query history/query history/summarise "
-            "health/w-1"
+            "llm/stream llm/response llm/notice persona tools/call tools/cancel memory/query "
+            "history/query history/summarise health/w-1"
         ),
         (
             "llm/request llm/cancel tools/result tools/registry memory/results history/results "
@@ -51,20 +51,25 @@ TABLE = {
     ),
     Role.TOOLS: (
         (
-            "tools/result tools/registry memory/query memory/remember memory/forget "
-            "knowledge/search announce user/ask health/w-1"
+            "tools/result tools/registry tools/logged memory/query memory/remember memory/forget "
+            "knowledge/search timer/set timer/change timer/query announce user/ask health/w-1"
         ),
-        "tools/call knowledge/results memory/results memory/done announced user/answer",
+        (
+            "tools/call tools/cancel tools/log knowledge/results memory/results memory/done "
+            "timer/done timer/list announced user/answer"
+        ),
     ),
     Role.ROUTER: (
         (
             "playback/+/control stt/control wake/+/control llm/request llm/cancel tools/call "
+            "tools/cancel timer/set timer/change timer/query "
             "memory/query memory/remember memory/forget history/append tts/say "
             "tts/prepare tts/cancel dialogue/+/state announced user/answer answer/+ health/w-1"
         ),
         (
             "playback/+/status site/+/status wake/event/+ stt/partial stt/final llm/stream "
-            "llm/response tools/result memory/results memory/done history/done tts/status "
+            "llm/response llm/notice persona tools/result tools/registry timer/done timer/list "
+            "timer/event/+ memory/results memory/done history/done tts/status "
             "dialogue/+/control announce user/ask say say/+ ask ask/+ answer/+"
         ),
     ),
@@ -82,12 +87,20 @@ TABLE = {
         ),
     ),
     Role.TTS: ("audio/+/out/+ tts/status health/w-1", "tts/say tts/prepare tts/cancel"),
+    Role.TIMER: (
+        (
+            "timer/done timer/list timer/event/+ audio/+/out/+ playback/+/control announce "
+            "health/w-1"
+        ),
+        "timer/set timer/change timer/query playback/+/status announced",
+    ),
     Role.OPERATOR: (
         (
             "audio/+/in site/+/status audio/+/utterance/+ playback/+/control playback/+/status "
             "capture/+/control wake/+/control memory/query memory/list memory/import "
             "memory/remember memory/forget knowledge/add knowledge/remove knowledge/refresh "
             "knowledge/cancel knowledge/list knowledge/search "
+            "tools/call tools/cancel tools/log timer/set timer/change timer/query "
             "history/list history/show history/search history/delete tts/say dialogue/+/control "
             "announce user/ask say say/+ ask ask/+ control/+ dead/+/+ dead/+/+/retry"
         ),
@@ -96,13 +109,19 @@ TABLE = {
             "playback/+/status capture/+/status wake/event/+ stt/partial stt/final memory/done "
             "knowledge/done knowledge/progress knowledge/documents knowledge/results "
             "memory/page memory/results history/sessions history/page history/found "
+            "tools/result tools/registry tools/logged timer/done timer/list timer/event/+ "
+            "llm/notice persona "
             "history/deleted tts/status dialogue/+/state announced user/answer answer/+ health/+ "
             "dead/+/+"
         ),
     ),
     Role.CLIENT: (
-        "audio/+/utterance/+ capture/+/control dialogue/+/control announce say say/+ ask ask/+",
         (
+            "audio/+/utterance/+ capture/+/control dialogue/+/control announce say say/+ ask ask/+ "
+            "timer/set timer/change timer/query"
+        ),
+        (
+            "tools/registry timer/done timer/list timer/event/+ llm/notice persona "
             "audio/+/level site/+/status audio/+/out/+ playback/+/status capture/+/status "
             "wake/event/+ tts/status dialogue/+/state announced answer/+ health/+"
         ),

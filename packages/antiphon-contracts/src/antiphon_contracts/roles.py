@@ -20,6 +20,7 @@ class Role(Flag):
     ROUTER = auto()
     MEMORY = auto()
     TTS = auto()
+    TIMER = auto()
     OPERATOR = auto()
     CLIENT = auto()
     METRICS = auto()
@@ -42,6 +43,7 @@ WORKERS = (
     | Role.ROUTER
     | Role.MEMORY
     | Role.TTS
+    | Role.TIMER
 )
 """The processes that make up the house; each has an id and publishes its health."""
 

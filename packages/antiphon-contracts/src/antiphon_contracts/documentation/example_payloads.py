@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon_contracts.documentation.acting_examples import ACTING
 from antiphon_contracts.documentation.example_knowledge import KNOWING
 from antiphon_contracts.documentation.remembering_examples import REMEMBERING
 from antiphon_contracts.envelope import Payload
@@ -24,18 +25,6 @@ from antiphon_contracts.payloads.house import (
     Refusal,
     Stage,
 )
-from antiphon_contracts.payloads.language import (
-    LlmCancel,
-    LlmParams,
-    LlmRequest,
-    LlmResponse,
-    LlmStream,
-    ToolCall,
-    ToolRegistry,
-    ToolResult,
-    ToolSpec,
-    Usage,
-)
 from antiphon_contracts.payloads.speech import (
     AudioLevel,
     CaptureControl,
@@ -57,8 +46,6 @@ from antiphon_contracts.topics import AUDIO_UTTERANCE
 
 _UTTERANCE = "019b76da-a800-7000-8000-000000000004"
 _ANSWER = "019b76da-a800-7000-8000-000000000005"
-_MEMORY = "019b76da-a800-7000-8000-000000000006"
-_REQUEST = "019b76da-a800-7000-8000-000000000007"
 _TS = 1767225540.5
 
 _STREAM = "019b76da"
@@ -141,56 +128,6 @@ _LISTENING: tuple[Payload, ...] = (
     ),
 )
 
-_THINKING: tuple[Payload, ...] = (
-    LlmRequest(
-        text="What colour is my bicycle?",
-        session_id="family",
-        use_rag=False,
-        tools=False,
-        system="You are brief.",
-        params=LlmParams(temperature=0.2, max_tokens=80),
-        tentative=True,
-    ),
-    LlmStream(seq=3, delta=" is red"),
-    LlmResponse(
-        reply="Your bicycle is red.",
-        finish_reason="length",
-        sources=(_MEMORY,),
-        tools_used=("recall",),
-        usage=Usage(
-            prompt_tokens=120,
-            completion_tokens=6,
-            context_ms=3.5,
-            first_token_ms=180.0,
-            total_ms=390.0,
-        ),
-        error="The language model stopped early.",
-    ),
-    LlmCancel(request_id=_REQUEST),
-    ToolCall(name="calculate", arguments={"expression": "17 * 23"}),
-    ToolResult(
-        name="calculate",
-        result=391,
-        error="The expression is too long.",
-        error_code="bad_arguments",
-    ),
-    ToolRegistry(
-        tools=(
-            ToolSpec(
-                name="calculate",
-                description="Evaluates arithmetic.",
-                parameters={
-                    "type": "object",
-                    "properties": {"expression": {"type": "string"}},
-                    "required": ["expression"],
-                },
-                idempotent=True,
-                timeout_s=5.0,
-            ),
-        )
-    ),
-)
-
 _SPEAKING: tuple[Payload, ...] = (
     TtsSay(
         utterance_id=_ANSWER,
@@ -265,7 +202,7 @@ _HOUSE: tuple[Payload, ...] = (
 
 EXAMPLES: tuple[Payload, ...] = (
     *_LISTENING,
-    *_THINKING,
+    *ACTING,
     *REMEMBERING,
     *KNOWING,
     *_SPEAKING,

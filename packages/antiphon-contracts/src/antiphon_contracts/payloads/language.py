@@ -10,6 +10,17 @@ from antiphon_contracts.envelope import Payload, Several
 
 Route = Literal["fast", "llm", "none"]
 
+ToolErrorCode = Literal[
+    "unknown_tool",
+    "bad_arguments",
+    "failed",
+    "timeout",
+    "unknown_outcome",
+    "denied",
+    "busy",
+    "cancelled",
+]
+
 
 class LlmParams(Payload):
     """Sampling parameters; None is the worker's own setting.
@@ -58,11 +69,40 @@ class LlmStream(Payload):
     delta: str
 
 
+class LlmNotice(Payload):
+    """Something to tell the person while a reply is made; no part of the reply.
+
+    `correlation_id` names the request.
+
+    Attributes:
+        kind: `tool`: a tool takes its time; `fallback`: another model than usual answers.
+        text: one short sentence for people.
+    """
+
+    kind: Literal["tool", "fallback"]
+    text: str = Field(max_length=500)
+
+
+class Persona(Payload):
+    """Who the assistant is (retained), as its persona file says.
+
+    Attributes:
+        name: what it is called.
+        voice: name of the voice for sites without one of their own; None is the TTS worker's.
+        language: two letters; empty is the house's.
+    """
+
+    name: str = Field(default="", max_length=100)
+    voice: str | None = Field(default=None, max_length=200)
+    language: str = Field(default="", max_length=35)
+
+
 class Usage(Payload):
     """Tokens, as the server counted them, and times in ms from receipt of the request.
 
     Attributes:
         prompt_tokens: read.
+        cached_tokens: of those, what the server still knew from before.
         completion_tokens: written.
         context_ms: until memories and history were there.
         first_token_ms: until the first piece of the reply.
@@ -70,6 +110,7 @@ class Usage(Payload):
     """
 
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
     context_ms: float = 0.0
     first_token_ms: float = 0.0
@@ -85,6 +126,7 @@ class LlmResponse(Payload):
             the end of a tentative request for which a tool would have to be called.
         sources: ids of the memories that were in the prompt.
         tools_used: names of the tools that were called.
+        model: which model answered, for people.
         usage: tokens and times.
         error: one sentence for people.
     """
@@ -93,6 +135,7 @@ class LlmResponse(Payload):
     finish_reason: Literal["stop", "length", "cancelled", "error", "needs_tools"]
     sources: Several[str] = ()
     tools_used: Several[str] = ()
+    model: str = ""
     usage: Usage = Usage()
     error: str | None = None
 
@@ -116,6 +159,9 @@ class ToolSpec(Payload):
         parameters: JSON Schema of the arguments.
         idempotent: whether a repeated call does no harm; others are called at most once.
         timeout_s: the longest a call may take, in seconds.
+        source: who offers it: `installed`, or the name of an MCP server.
+        policy: `confirm`: a person is asked before each call.
+        untrusted: whether its results come from outside the house.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
@@ -123,6 +169,9 @@ class ToolSpec(Payload):
     parameters: dict[str, Any]
     idempotent: bool = False
     timeout_s: float = Field(default=30.0, gt=0)
+    source: str = "installed"
+    policy: Literal["allow", "confirm"] = "allow"
+    untrusted: bool = False
 
 
 class ToolRegistry(Payload):
@@ -130,9 +179,11 @@ class ToolRegistry(Payload):
 
     Attributes:
         tools: the tools.
+        version: grows with every change.
     """
 
     tools: Several[ToolSpec] = ()
+    version: int = 0
 
 
 class ToolCall(Payload):
@@ -141,10 +192,28 @@ class ToolCall(Payload):
     Attributes:
         name: the tool.
         arguments: by name, as the tool's JSON Schema wants them.
+        priority: calls of a higher one do not wait behind those of a lower one.
+        tainted: whether the caller read something from outside the house in this turn; then a
+            person is asked before anything is done that a stranger might want done.
+        confirmed: whether a person confirmed this very call to the caller; never set by what a
+            language model says.
     """
 
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
+    priority: Literal["low", "normal", "high"] = "normal"
+    tainted: bool = False
+    confirmed: bool = False
+
+
+class ToolCancel(Payload):
+    """Stops a call of a tool; what it has done stays done.
+
+    Attributes:
+        call_id: the message id of the `tools/call`.
+    """
+
+    call_id: str
 
 
 class ToolResult(Payload):
@@ -154,12 +223,57 @@ class ToolResult(Payload):
         name: the tool.
         result: any JSON value; None with an error.
         error: one sentence for people and for the language model.
-        error_code: machine-readable kind of the error.
+        error_code: machine-readable kind of the error; `denied`: it is not allowed, or no person
+            confirmed it; nothing was done.
+        untrusted: whether the result comes from outside the house: it is data, no instructions.
     """
 
     name: str
     result: Any = None
     error: str | None = None
-    error_code: (
-        Literal["unknown_tool", "bad_arguments", "failed", "timeout", "unknown_outcome"] | None
-    ) = None
+    error_code: ToolErrorCode | None = None
+    untrusted: bool = False
+
+
+class ToolLogQuery(Payload):
+    """Asks which tools were called lately.
+
+    Attributes:
+        limit: how many calls, newest first.
+        name: of this tool only.
+    """
+
+    limit: int = Field(default=50, ge=1, le=500)
+    name: str | None = None
+
+
+class ToolLogEntry(Payload):
+    """A call of a tool; neither arguments nor results are kept.
+
+    Attributes:
+        ts: when it ended, in seconds since the epoch.
+        name: the tool.
+        caller: the worker that called it.
+        site_id: where.
+        ms: how long it took.
+        error_code: as in `tools/result`; None if it went well.
+        asked: whether a person was asked for confirmation.
+    """
+
+    ts: float
+    name: str
+    caller: str
+    site_id: str
+    ms: float
+    error_code: ToolErrorCode | None = None
+    asked: bool = False
+
+
+class ToolLog(Payload):
+    """The calls, newest first.
+
+    Attributes:
+        entries: the calls.
+    """
+
+    entries: Several[ToolLogEntry] = ()

@@ -78,12 +78,25 @@ from antiphon_contracts.topics.sound import (
 )
 from antiphon_contracts.topics.thinking import (
     LLM_CANCEL,
+    LLM_NOTICE,
     LLM_REQUEST,
     LLM_RESPONSE,
     LLM_STREAM,
+    PERSONA,
     TOOLS_CALL,
+    TOOLS_CANCEL,
+    TOOLS_LOG,
+    TOOLS_LOGGED,
     TOOLS_REGISTRY,
     TOOLS_RESULT,
+)
+from antiphon_contracts.topics.timers import (
+    TIMER_CHANGE,
+    TIMER_DONE,
+    TIMER_EVENT,
+    TIMER_LIST,
+    TIMER_QUERY,
+    TIMER_SET,
 )
 
 REFUSAL_TYPE = "error/1"
@@ -133,6 +146,7 @@ __all__ = [
     "KNOWLEDGE_RESULTS",
     "KNOWLEDGE_SEARCH",
     "LLM_CANCEL",
+    "LLM_NOTICE",
     "LLM_REQUEST",
     "LLM_RESPONSE",
     "LLM_STREAM",
@@ -144,6 +158,7 @@ __all__ = [
     "MEMORY_QUERY",
     "MEMORY_REMEMBER",
     "MEMORY_RESULTS",
+    "PERSONA",
     "PLAYBACK_CONTROL",
     "PLAYBACK_STATUS",
     "REFUSAL_MODEL",
@@ -154,7 +169,16 @@ __all__ = [
     "STT_CONTROL",
     "STT_FINAL",
     "STT_PARTIAL",
+    "TIMER_CHANGE",
+    "TIMER_DONE",
+    "TIMER_EVENT",
+    "TIMER_LIST",
+    "TIMER_QUERY",
+    "TIMER_SET",
     "TOOLS_CALL",
+    "TOOLS_CANCEL",
+    "TOOLS_LOG",
+    "TOOLS_LOGGED",
     "TOOLS_REGISTRY",
     "TOOLS_RESULT",
     "TTS_CANCEL",

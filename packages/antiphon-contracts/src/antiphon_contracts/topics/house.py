@@ -37,7 +37,7 @@ DIALOGUE_CONTROL = Topic[DialogueControl](
 ANNOUNCED = Topic[Announced](
     "announced",
     1,
-    Flow(Role.ROUTER, Role.TOOLS | PEOPLE),
+    Flow(Role.ROUTER, Role.TOOLS | Role.TIMER | PEOPLE),
     "How an announcement ended at each site.",
     model=Announced,
     type="announced/1",
@@ -45,7 +45,7 @@ ANNOUNCED = Topic[Announced](
 ANNOUNCE = RequestTopic[Announce, Announced](
     "announce",
     1,
-    Flow(Role.TOOLS | PEOPLE, Role.ROUTER),
+    Flow(Role.TOOLS | Role.TIMER | PEOPLE, Role.ROUTER),
     "Says a text at some sites, or all.",
     model=Announce,
     type="announce/1",

@@ -60,14 +60,15 @@ AUDIO_UTTERANCE = RawTopic(
 AUDIO_OUT = RawTopic(
     "audio/{site}/out/{utterance}",
     0,
-    Flow(Role.TTS, Role.SATELLITE | PEOPLE),
-    "Speech: WAV-framed PCM at the voice's rate, in order; an empty payload ends the utterance.",
+    Flow(Role.TTS | Role.TIMER, Role.SATELLITE | PEOPLE),
+    "Speech and ringing: WAV-framed PCM at its own rate, in order; an empty payload ends the "
+    "utterance.",
     content_type=WAV,
 )
 PLAYBACK_CONTROL = Topic[PlaybackControl](
     "playback/{site}/control",
     1,
-    Flow(Role.ROUTER | Role.OPERATOR, Role.SATELLITE | Role.OPERATOR),
+    Flow(Role.ROUTER | Role.TIMER | Role.OPERATOR, Role.SATELLITE | Role.OPERATOR),
     "Stop, pause, resume, volume, duck.",
     model=PlaybackControl,
     type="playback.control/1",
@@ -75,7 +76,7 @@ PLAYBACK_CONTROL = Topic[PlaybackControl](
 PLAYBACK_STATUS = Topic[PlaybackStatus](
     "playback/{site}/status",
     1,
-    Flow(Role.SATELLITE | Role.OPERATOR, Role.ROUTER | PEOPLE),
+    Flow(Role.SATELLITE | Role.OPERATOR, Role.ROUTER | Role.TIMER | PEOPLE),
     "What the speaker really played.",
     model=PlaybackStatus,
     type="playback.status/1",
