@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from antiphon_contracts import LlmResponse, SttControl
 from antiphon_router import phrases
 from antiphon_router.clauses import first_clause
-from antiphon_router.language_model import Reply
+from antiphon_router.language_model import Listener, Reply
 from antiphon_router.preparing import FirstClause
 from antiphon_router.settings import RouterSettings, SiteSettings
 from antiphon_router.speculation import Tentative
@@ -151,14 +150,14 @@ async def test_what_comes_after_the_final_is_said_and_not_prepared() -> None:
         tentative.first_clause.finish("Really.")
         return Reply("It is red. Really.", rest="Really.")
 
-    async def again(_on_text: Callable[[str], None] | None) -> Reply:
+    async def again(_listener: Listener) -> Reply:
         return Reply("", rest="")
 
     wanted = asyncio.Event()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         tentative.task = group.create_task(ask(), name="ask")
         await settled()
-        taken = group.create_task(tentative.reply(said.append, again), name="reply")
+        taken = group.create_task(tentative.reply(Listener(said.append), again), name="reply")
         await settled()
         wanted.set()
         assert (await taken).rest == "Really."

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from antiphon_contracts import LlmResponse, SttControl
-from antiphon_router.language_model import without_prefix
+from antiphon_router.language_model import Listener, without_prefix
 from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
 from antiphon_router.testing_room import Room, settled
@@ -173,17 +173,15 @@ async def test_nothing_is_left_when_the_router_ends_in_the_middle() -> None:
 
 def test_a_reply_made_anew_goes_on_after_what_was_said() -> None:
     said: list[str] = []
-    take = without_prefix("Let me see. ", said.append)
-    assert take is not None
+    listener = without_prefix("Let me see. ", Listener(said.append))
     for delta in ("Let ", "me see.", " It is", " red."):
-        take(delta)
+        listener.on_text(delta)
     assert "".join(said) == "It is red."
 
 
 def test_a_reply_made_anew_that_is_another_is_said_whole() -> None:
     said: list[str] = []
-    take = without_prefix("Let me see. ", said.append)
-    assert take is not None
+    listener = without_prefix("Let me see. ", Listener(said.append))
     for delta in ("Let ", "us look."):
-        take(delta)
+        listener.on_text(delta)
     assert "".join(said) == "Let us look."

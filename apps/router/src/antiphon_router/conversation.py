@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 from antiphon_contracts import AntiphonError, PlainAnswer, new_id
@@ -15,7 +14,13 @@ from antiphon_router.commands import Commands
 from antiphon_router.hearing import Hearing
 from antiphon_router.historian import Exchange, Historian
 from antiphon_router.intents import Grammar, Intent
-from antiphon_router.language_model import LanguageModel, Reply, rest_after
+from antiphon_router.language_model import (
+    NOBODY,
+    LanguageModel,
+    Listener,
+    Reply,
+    rest_after,
+)
 from antiphon_router.recovery import Recovery
 from antiphon_router.speech import Speech
 from antiphon_router.trouble import sentence_for
@@ -178,24 +183,24 @@ class Conversation:
             )
             return Reply(answer, rest="" if intent.name == "stop" else answer)
         turn.route = "llm"
-        on_text = speech.feed if turn.speak else None
+        listener = Listener(speech.feed, speech.aside) if turn.speak else NOBODY
 
-        async def ask(on_text: Callable[[str], None] | None) -> Reply:
+        async def ask(listener: Listener) -> Reply:
             await self._historian.caught_up(site.site_id, HISTORY_WAIT_S)
             return await self._llm.reply(
-                turn.transcript, site_id=turn.site_id, turn_id=turn.turn_id, on_text=on_text
+                turn.transcript, site_id=turn.site_id, turn_id=turn.turn_id, listener=listener
             )
 
         if turn.tentative is not None:
-            return await turn.tentative.reply(on_text, ask)
-        return await ask(on_text)
+            return await turn.tentative.reply(listener, ask)
+        return await ask(listener)
 
     def _speak(self, turn: Turn, speech: Speech, reply: Reply, apology: str) -> None:
         """Speak what of a reply was not streamed; if it broke off, whole clauses and an apology."""
         rest = reply.rest
         if reply.replaces:
             speech.drop_unsaid()
-            after_said = rest_after(speech.text, reply.text)
+            after_said = rest_after(speech.answer, reply.text)
             rest = reply.text if after_said is None else after_said
         if apology:
             speech.feed(rest)
@@ -203,7 +208,7 @@ class Conversation:
             speech.finish(apology)
             return
         speech.finish(rest)
-        if reply.text and not speech.clauses and not turn.stops:
+        if reply.text and not speech.answer and not turn.stops:
             speech.question = ""
             speech.finish(phrases.ONLY_IN_WRITING)
 

@@ -120,7 +120,7 @@ class Hearing:
         """Follow what becomes of a speech."""
         while len(site.speeches) >= MAX_SPEECHES:
             oldest = next(iter(site.speeches.values()))
-            self._settle(site, oldest, oldest.text)
+            self._settle(site, oldest, oldest.answer)
         site.speeches[speech.utterance_id] = speech
         if site.hold:
             speech.on_held()
@@ -277,7 +277,7 @@ class Hearing:
         Should it be cut short later, the history says too much.
         """
         for speech in site.speeches.values():
-            self._record(speech, speech.text)
+            self._record(speech, speech.answer)
 
     def end(self) -> None:
         """Record everything that is still being spoken."""
@@ -298,7 +298,7 @@ class Hearing:
             if something_plays and not speech.playing:
                 speech.postpone()
             elif speech.is_overdue:
-                self._settle(site, speech, speech.text)
+                self._settle(site, speech, speech.answer)
 
     def _settle(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from antiphon_contracts import (
     LLM_CANCEL,
@@ -13,6 +13,7 @@ from antiphon_contracts import (
     BusError,
     EngineError,
     LlmCancel,
+    LlmNotice,
     LlmRequest,
     LlmResponse,
     LlmStream,
@@ -46,6 +47,26 @@ class Reply:
     error: AntiphonError | None = None
 
 
+def _ignored(_text: str) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears a reply while it is made.
+
+    Attributes:
+        on_text: gets the reply piece by piece, but for its `rest`.
+        on_notice: gets what is said beside it, e.g. that a tool takes its time.
+    """
+
+    on_text: Callable[[str], None] = _ignored
+    on_notice: Callable[[str], None] = _ignored
+
+
+NOBODY = Listener()
+
+
 class ToolsNeededError(EngineError):
     """A tentative request came to where a tool would have to be called."""
 
@@ -53,8 +74,8 @@ class ToolsNeededError(EngineError):
 class _Stream:
     """Deltas of one reply, in order; after a gap none, for the reply itself brings the rest."""
 
-    def __init__(self, on_text: Callable[[str], None] | None) -> None:
-        self._on_text = on_text
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
         self._deltas: list[str] = []
         self._is_broken = False
 
@@ -69,8 +90,7 @@ class _Stream:
             self._is_broken = self._is_broken or self._deltas[seq] != delta
         elif seq == count < MAX_DELTAS and not self._is_broken:
             self._deltas.append(delta)
-            if self._on_text is not None:
-                self._on_text(delta)
+            self.listener.on_text(delta)
 
 
 class LanguageModel:
@@ -96,16 +116,22 @@ class LanguageModel:
         if stream is not None:
             stream.add(message.data.seq, message.data.delta)
 
+    def on_notice(self, message: Message[LlmNotice]) -> None:
+        """Hand on what is said beside a reply; late and foreign notices are dropped."""
+        stream = self._streams.get(message.correlation_id or "")
+        if stream is not None:
+            stream.listener.on_notice(message.data.text)
+
     async def reply(
         self,
         text: str,
         *,
         site_id: str,
         turn_id: str,
-        on_text: Callable[[str], None] | None,
+        listener: Listener,
         tentative: bool = False,
     ) -> Reply:
-        """Return the reply; `on_text` gets it piece by piece as it is made, but for its `rest`.
+        """Return the reply; the listener hears it as it is made, but for its `rest`.
 
         When cancelled or out of time, the LLM worker is told to stop. What was streamed before an
         error is the reply, with the error in it.
@@ -116,7 +142,7 @@ class LanguageModel:
             ToolsNeededError: the request was `tentative`, and a tool is needed.
         """
         request_id = new_id()
-        stream = self._streams[request_id] = _Stream(on_text)
+        stream = self._streams[request_id] = _Stream(listener)
         answered = False
         try:
             outcome = await self._ask(
@@ -205,27 +231,25 @@ def rest_after(streamed: str, text: str) -> str | None:
     return text[at:]
 
 
-def without_prefix(
-    said: str, on_text: Callable[[str], None] | None
-) -> Callable[[str], None] | None:
-    """Return what takes a reply that is made anew and hands on what follows after `said`.
+def without_prefix(said: str, listener: Listener) -> Listener:
+    """Return who takes a reply that is made anew and hands on what follows after `said`.
 
     A reply that begins otherwise is handed on whole.
     """
-    if on_text is None or not said:
-        return on_text
+    if not said:
+        return listener
     taken: list[str] = []
     decided = False
 
     def take(delta: str) -> None:
         nonlocal decided
         if decided:
-            on_text(delta)
+            listener.on_text(delta)
             return
         taken.append(delta)
         text = "".join(taken)
         if not said.startswith(text):
             decided = True
-            on_text(text.removeprefix(said))
+            listener.on_text(text.removeprefix(said))
 
-    return take
+    return replace(listener, on_text=take)

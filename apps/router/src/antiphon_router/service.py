@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 from antiphon_contracts import (
     DialogueControl,
     EngineError,
+    LlmNotice,
     LlmStream,
     Message,
+    Persona,
     PlainAnswer,
     PlainAsk,
     PlaybackStatus,
@@ -36,7 +39,7 @@ from antiphon_router.language_model import LanguageModel
 from antiphon_router.listening import Listening, Verdict
 from antiphon_router.preparing import Preparing
 from antiphon_router.recovery import Recovery
-from antiphon_router.rules import LiveRules
+from antiphon_router.rules import LiveRules, SiteRules
 from antiphon_router.speculation import Speculation
 from antiphon_router.trouble import sentence_for
 from antiphon_router.turns import Turn
@@ -82,12 +85,14 @@ class Dialogue:
         self._grammar = grammar
         self._llm = language_model
         self._journal = journal
+        self._rules = rules
+        self._persona = Persona()
         self._historian = Historian(bus)
-        self._hearing = Hearing(bus, self._historian, rules.of)
+        self._hearing = Hearing(bus, self._historian, self._rules_of)
         self._answers = Answers(bus, journal)
         self._recovery = Recovery(bus, journal, self._answers, self._hearing)
         commands = Commands(bus, clock)
-        preparing = Preparing(bus, commands, rules.of)
+        preparing = Preparing(bus, commands, self._rules_of)
         self._speculation = Speculation(bus, language_model, self._caught_up, preparing)
         self.listening = Listening(
             bus, self._hearing, grammar, self._speculation, preparing, groups, rules
@@ -241,6 +246,18 @@ class Dialogue:
     async def on_delta(self, message: Message[LlmStream]) -> None:
         """Hand a piece of a reply to the turn that waits for it."""
         self._llm.on_delta(message)
+
+    async def on_notice(self, message: Message[LlmNotice]) -> None:
+        """Hand what is said beside a reply to the turn that waits for it."""
+        self._llm.on_notice(message)
+
+    async def on_persona(self, message: Message[Persona]) -> None:
+        """Speak with the persona's voice where nothing else is set."""
+        self._persona = message.data
+
+    def _rules_of(self, site_id: str) -> SiteRules:
+        rules = self._rules.of(site_id)
+        return replace(rules, voice=rules.voice or self._persona.voice)
 
     async def on_synthesis(self, message: Message[TtsStatus]) -> None:
         """Note what became of an answer's synthesis."""

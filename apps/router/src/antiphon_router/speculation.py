@@ -10,7 +10,13 @@ from functools import partial
 from antiphon_contracts import AntiphonError
 from antiphon_runtime import Bus
 
-from antiphon_router.language_model import LanguageModel, Reply, ToolsNeededError, without_prefix
+from antiphon_router.language_model import (
+    LanguageModel,
+    Listener,
+    Reply,
+    ToolsNeededError,
+    without_prefix,
+)
 from antiphon_router.preparing import FirstClause, Preparing
 
 _WORD = re.compile(r"\w+")
@@ -37,14 +43,22 @@ class Tentative:
         self.first_clause = first_clause
         self.task: asyncio.Task[Reply | AntiphonError] | None = None
         self._streamed = ""
-        self._on_text: Callable[[str], None] | None = None
+        self._notices: list[str] = []
+        self._listener: Listener | None = None
 
     def take(self, delta: str) -> None:
         """Keep a piece of the reply, or hand it on once somebody wants it."""
         self._streamed += delta
         self.first_clause.feed(delta)
-        if self._on_text is not None:
-            self._on_text(delta)
+        if self._listener is not None:
+            self._listener.on_text(delta)
+
+    def take_notice(self, text: str) -> None:
+        """Keep what is said beside the reply, or hand it on once somebody wants it."""
+        if self._listener is not None:
+            self._listener.on_notice(text)
+        else:
+            self._notices = [text]
 
     def withdraw(self) -> None:
         """Nobody wants it: the language model is told to stop."""
@@ -54,13 +68,13 @@ class Tentative:
 
     async def reply(
         self,
-        on_text: Callable[[str], None] | None,
-        again: Callable[[Callable[[str], None] | None], Awaitable[Reply]],
+        listener: Listener,
+        again: Callable[[Listener], Awaitable[Reply]],
     ) -> Reply:
         """Return the reply, as `LanguageModel.reply` does; when cancelled, it is withdrawn.
 
         Args:
-            on_text: gets what was streamed already at once, and the rest as it is made.
+            listener: hears what was streamed already at once, and the rest as it is made.
             again: asks anew, in earnest; for a reply that a tool is needed for.
 
         Raises:
@@ -69,20 +83,22 @@ class Tentative:
         """
         self.first_clause.stop()  # from now on what comes is said at once
         if self.task is None:
-            return await again(on_text)
-        if on_text is not None and self._streamed:
-            on_text(self._streamed)
-        self._on_text = on_text
+            return await again(listener)
+        for notice in self._notices:
+            listener.on_notice(notice)
+        if self._streamed:
+            listener.on_text(self._streamed)
+        self._listener = listener
         try:
             await asyncio.wait({self.task})
         finally:
-            self._on_text = None
+            self._listener = None
             self.withdraw()
         outcome = AntiphonError("withdrawn") if self.task.cancelled() else self.task.result()
         if isinstance(outcome, Reply):
             return outcome
         if isinstance(outcome, ToolsNeededError) or self.task.cancelled():
-            return await again(without_prefix(self._streamed, on_text))
+            return await again(without_prefix(self._streamed, listener))
         raise outcome
 
 
@@ -160,7 +176,7 @@ class Speculation:
                 tentative.text,
                 site_id=site_id,
                 turn_id=turn_id,
-                on_text=tentative.take,
+                listener=Listener(tentative.take, tentative.take_notice),
                 tentative=True,
             )
         except AntiphonError as error:

@@ -62,7 +62,7 @@ class Speech:
         hold: the site's.
         before_first: called before the first clause goes out.
         utterance_id: the answer's id.
-        clauses: what was sent to the TTS worker so far.
+        clauses: what was sent to the TTS worker so far, asides too.
         settled: set when what was heard is known.
         outcome: how it ended, once it is settled.
         detail: one sentence for people about a failure.
@@ -93,6 +93,7 @@ class Speech:
     first_said_at: float | None = None
     playing_since: float | None = None
     sounding: bool = False
+    _asides: set[int] = field(default_factory=set)
     _unsaid: SpokenClauses = field(default_factory=SpokenClauses)
     _chars: int = 0
     _audio_ms: int = 0
@@ -113,6 +114,12 @@ class Speech:
         for clause in self._unsaid.feed(text[:room]):
             if len(self.clauses) < MAX_CLAUSES:
                 self._publish(clause, last=False)
+
+    def aside(self, text: str) -> None:
+        """Say something that is no part of the answer; only before the answer begins."""
+        if self._chars == 0 and not self.muted:
+            self._asides.add(len(self.clauses))
+            self._publish(text, last=False)
 
     def drop_unsaid(self) -> None:
         """Forget what makes no whole clause yet: it will not be continued."""
@@ -191,6 +198,11 @@ class Speech:
         return " ".join(clause for clause in self.clauses if clause)
 
     @property
+    def answer(self) -> str:
+        """What of it is the answer."""
+        return self._without_asides(self.text)
+
+    @property
     def is_sent(self) -> bool:
         """Whether any of it was sent to the TTS worker."""
         return self._sent > 0
@@ -230,14 +242,16 @@ class Speech:
         self._overdue_at = _now() + time_s
 
     def heard(self, status: PlaybackStatus) -> tuple[str, bool]:
-        """Return what of the text was heard, and whether it was cut short."""
+        """Return what of the answer was heard, and whether it was cut short."""
         if status.state == "finished":
-            return self._synthesised, self._cut_after is not None
-        return self._heard_in(status.played_ms), True
+            return self._without_asides(self._synthesised), self._cut_after is not None
+        return self._without_asides(self._heard_in(status.played_ms)), True
 
     def heard_so_far(self) -> str:
-        """Return what was probably heard by now, where no satellite says so."""
-        return "" if self.playing_since is None else self._heard_in(self._playing_ms)
+        """Return what of the answer was probably heard by now, where no satellite says so."""
+        if self.playing_since is None:
+            return ""
+        return self._without_asides(self._heard_in(self._playing_ms))
 
     @property
     def _playing_ms(self) -> float:
@@ -251,6 +265,18 @@ class Speech:
         if self._cut_after is None:
             return self.text
         return " ".join(clause for clause in self.clauses[: self._cut_after + 1] if clause)
+
+    def _without_asides(self, heard: str) -> str:
+        """Return what of the beginning of `text` is the answer."""
+        kept, at = [], 0
+        for seq, clause in enumerate(self.clauses):
+            if not clause:
+                continue
+            piece = heard[at : at + len(clause)].strip()
+            at += len(clause) + 1
+            if piece and seq not in self._asides:
+                kept.append(piece)
+        return " ".join(kept)
 
     def _heard_in(self, played_ms: float) -> str:
         """The share of the audio that was played gives the share of the text, cut at a word."""

@@ -18,6 +18,7 @@ from antiphon_contracts import (
     HEALTH,
     HISTORY_APPEND,
     LLM_CANCEL,
+    LLM_NOTICE,
     LLM_REQUEST,
     LLM_STREAM,
     MEMORY_FORGET,
@@ -32,6 +33,7 @@ from antiphon_contracts import (
     HistoryAppend,
     HistoryDone,
     LlmCancel,
+    LlmNotice,
     LlmRequest,
     LlmResponse,
     LlmStream,
@@ -190,6 +192,17 @@ class Home:
         if self._newest is not None:
             self.stream(self._newest, self._streamed, delta)
             self._streamed += 1
+
+    def notice(self, text: str) -> None:
+        """Say something beside the newest reply."""
+        if self._newest is not None:
+            self.bus.publish(
+                LLM_NOTICE,
+                LlmNotice(kind="tool", text=text),
+                correlation_id=self._newest.id,
+                turn_id=self._newest.turn_id,
+                site_id=self._newest.site_id,
+            )
 
     def stream(self, request: Message[LlmRequest], seq: int, delta: str) -> None:
         """Publish a piece of a reply."""
