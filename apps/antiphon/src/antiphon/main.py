@@ -18,6 +18,7 @@ from antiphon import live_command_line
 from antiphon.dead_commands import dead_app
 from antiphon.history_commands import history_app
 from antiphon.knowledge_commands import knowledge_app
+from antiphon.mcp_server.command_line import mcp
 from antiphon.memory_commands import memory_app
 from antiphon.output import (
     EXIT_CONFIG,
@@ -51,6 +52,7 @@ app.add_typer(history_app, name="history")
 app.add_typer(dead_app, name="dead")
 app.add_typer(memory_app, name="memory")
 app.add_typer(knowledge_app, name="knowledge")
+app.command()(mcp)
 
 Broker = Annotated[
     str | None,
