@@ -53,6 +53,7 @@ class ToolContext:
         memory: long-term memory.
         clock: the time now, with a time zone.
         zone: the house's time zone; None is the system's.
+        call_id: the call's own id; the same when it is repeated.
     """
 
     site_id: str
@@ -60,6 +61,7 @@ class ToolContext:
     memory: Memory
     clock: Callable[[], datetime]
     zone: tzinfo | None = None
+    call_id: str = ""
 
 
 @runtime_checkable
@@ -106,6 +108,7 @@ def tool(
     required: Sequence[str] = (),
     idempotent: bool = False,
     timeout_s: float = 30.0,
+    untrusted: bool = False,
 ) -> Callable[[ToolFunction], FunctionTool]:
     """Return a decorator that makes a tool of a coroutine function.
 
@@ -116,6 +119,7 @@ def tool(
         required: names of the arguments that must be given.
         idempotent: whether a repeated call does no harm.
         timeout_s: the longest a call may take, in seconds.
+        untrusted: whether its results come from outside the house.
     """
     parameters = {
         "type": "object",
@@ -129,5 +133,6 @@ def tool(
         parameters=parameters,
         idempotent=idempotent,
         timeout_s=timeout_s,
+        untrusted=untrusted,
     )
     return lambda function: FunctionTool(spec, function)

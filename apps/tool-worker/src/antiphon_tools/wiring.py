@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, tzinfo
 
 from antiphon_contracts import (
-    MEMORY_QUERY,
-    MEMORY_REMEMBER,
     TOOLS_CALL,
     TOOLS_REGISTRY,
     ConfigError,
@@ -28,14 +26,17 @@ from antiphon_runtime import (
     serve,
 )
 
-from antiphon_tools.builtin import zone_of
+from antiphon_tools.builtin.clock import zone_of
 from antiphon_tools.engine import compile_schema
+from antiphon_tools.house import House
 from antiphon_tools.journal import CallJournal
 from antiphon_tools.memory_requests import BusMemory
+from antiphon_tools.offering import REQUESTS, house_tools, keep_offering
 from antiphon_tools.registry import Registry
 from antiphon_tools.service import Executor
 from antiphon_tools.settings import ToolsSettings
 from antiphon_tools.tool import Tool, ToolContext, ToolError
+from antiphon_tools.tools_file import ToolsFile
 
 GROUP = "antiphon.tools"
 
@@ -44,7 +45,7 @@ _LOOK_S = 1.0
 
 
 def installed_tools(faults: list[str]) -> list[Tool]:
-    """Return the tools that entry points name; what cannot be loaded goes into `faults`."""
+    """Return what third parties' entry points name; what cannot be loaded goes into `faults`."""
     tools: list[Tool] = []
     for name in engine_names(GROUP):
         try:
@@ -66,21 +67,41 @@ def utc_now() -> datetime:
 
 def build(
     worker: Worker[ToolsSettings],
-    find_tools: Callable[[list[str]], Iterable[Tool]] = installed_tools,
+    find_tools: Callable[[list[str]], Iterable[Tool]] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Wiring:
-    """Return the worker's handler and its lifespan: the registry published and kept so."""
+    """Return the worker's handler and its lifespan: the registry published and kept so.
+
+    Args:
+        worker: what it is built from.
+        find_tools: takes a list for sentences about faults; what it returns is on offer instead of
+            our own tools and those of third parties.
+        clock: the time now, with a time zone.
+    """
     settings, bus, health = worker.settings, worker.bus, worker.health
     zone = _zone(settings.timezone)
     faults: list[str] = []
     registry = Registry(compile_schema, settings.allow)
-    faults += registry.offer("installed", find_tools(faults))
+    house = House(
+        data_dir=worker.runtime.data_dir,
+        bus=bus,
+        health=health,
+        base=worker.runtime.base,
+        retry_s=worker.runtime.server_retry_s,
+    )
+    file = ToolsFile()
+
+    def offer_ours() -> list[str]:
+        return [] if find_tools else registry.offer("installed", house_tools(file, house))
+
+    faults += offer_ours()
+    faults += registry.offer("third parties", (find_tools or installed_tools)(faults))
     faults += [f"The tool {name} is allowed but not there." for name in registry.missing()]
     _note(health, faults)
 
     def context_of(call: Message[ToolCall]) -> ToolContext:
         memory = BusMemory(bus, call, timeout_s=settings.memory_timeout_s)
-        return ToolContext(call.site_id, call.turn_id, memory, clock, zone)
+        return ToolContext(call.site_id, call.turn_id, memory, clock, zone, call.id)
 
     journal = CallJournal(worker.runtime.data_dir / "tool-calls.log")
 
@@ -88,13 +109,16 @@ def build(
     async def lifespan() -> AsyncIterator[None]:
         await journal.open()
         health.engine = f"{len(registry.specs())} tools"
-        async with running(announce=announce(bus, registry)):
+        async with (
+            house.open(),
+            running(announce=announce(bus, registry), offer=keep_offering(house, offer_ours)),
+        ):
             yield
 
     executor = Executor(registry, context_of, journal)
     return Wiring(
         [serve(TOOLS_CALL, executor.on_call, concurrency=_CONCURRENCY)],
-        requests=[MEMORY_REMEMBER, MEMORY_QUERY],
+        requests=REQUESTS,
         lifespan=lifespan,
     )
 

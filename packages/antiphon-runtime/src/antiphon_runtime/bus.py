@@ -31,6 +31,7 @@ from antiphon_contracts import (
     validate,
 )
 
+from antiphon_runtime.foreign_topics import require_foreign
 from antiphon_runtime.handlers import Handler, Lane
 from antiphon_runtime.presence import Presence
 from antiphon_runtime.replies import Pending, PendingReplies, ReplyStore, offline
@@ -238,6 +239,11 @@ class Bus:
             payload,
             PublishOptions(qos=topic.qos, retain=topic.retain, expiry_s=ttl_s),
         )
+
+    def publish_elsewhere(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+        """Start to send bytes, QoS 1, to a full topic; raises ContractError if it is ours."""
+        require_foreign(topic, self._prefix)
+        return self._transport.publish(topic, payload, PublishOptions(qos=1))
 
     async def request(
         self,
