@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 from antiphon_runtime import Settings
@@ -24,3 +25,8 @@ class ToolsSettings(Settings):
     memory_timeout_s: float = Field(
         default=5.0, gt=0, description="How long the memory worker is waited for, in seconds."
     )
+
+
+def environment_variable(name: str) -> str | None:
+    """Return a variable that `tools.toml` names; None if it is not set."""
+    return os.environ.get(name)

@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import Literal
 
 from antiphon_contracts import ConfigError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+
+from antiphon_tools.home_sections import (
+    AreaSection,
+    DeviceSection,
+    HomeAssistantSection,
+    SceneSection,
+    SpokenName,
+)
+from antiphon_tools.lookup_sections import (
+    FetchSection,
+    ListsSection,
+    SearchSection,
+    UnitsSection,
+    WeatherSection,
+)
+from antiphon_tools.section import Section
 
 Policy = Literal["allow", "confirm", "deny"]
-
-
-class Section(BaseModel):
-    """A part of the file; a key that is not known is an error, for it is a slip of the pen."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ToolRule(Section):
@@ -34,9 +44,27 @@ class ToolsFile(Section):
 
     Attributes:
         tools: rules by the tool's name.
+        units: how units are converted.
+        weather: the weather service; None asks nobody.
+        search: the search server; None offers no web search.
+        fetch: whether web pages are read.
+        lists: the lists of the house.
+        devices: lamps, sockets and covers on MQTT, by their spoken name.
+        areas: other names of the devices' areas, by the area's name.
+        scenes: scenes by their spoken name.
+        home_assistant: a Home Assistant whose devices are offered; None is none.
     """
 
     tools: dict[str, ToolRule] = Field(default_factory=dict)
+    units: UnitsSection = UnitsSection()
+    weather: WeatherSection | None = None
+    search: SearchSection | None = None
+    fetch: FetchSection = FetchSection()
+    lists: ListsSection = ListsSection()
+    devices: dict[SpokenName, DeviceSection] = Field(default_factory=dict, max_length=300)
+    areas: dict[SpokenName, AreaSection] = Field(default_factory=dict, max_length=100)
+    scenes: dict[SpokenName, SceneSection] = Field(default_factory=dict, max_length=100)
+    home_assistant: HomeAssistantSection | None = None
 
 
 def read_tools_file(path: Path) -> ToolsFile:

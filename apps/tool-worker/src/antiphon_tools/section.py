@@ -1,0 +1,11 @@
+"""What every section of `tools.toml` is."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A part of the file; a key that is not known is an error, for it is a slip of the pen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
