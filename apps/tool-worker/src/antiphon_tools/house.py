@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from antiphon_contracts import Payload, RequestTopic
+from antiphon_contracts import EngineError, Payload, RequestTopic
 from antiphon_runtime.upstream import Notes
+
+from antiphon_tools.engine import ListsFile, Units
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R", bound=Payload)
@@ -49,6 +51,9 @@ class House:
     Attributes:
         changed: set when `house_tools` would return something else than before for the same file;
             `offering.keep_offering` waits for it.
+        units: converts units.
+        lists: the file of lists and notes.
+        list_names: the lists with something on them.
     """
 
     def __init__(
@@ -66,8 +71,27 @@ class House:
         self.base = base
         self.retry_s = retry_s
         self.changed = asyncio.Event()
+        self.units = Units()
+        self.lists = ListsFile(data_dir / "lists.sqlite")
+        self.list_names: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Run what the tools need in the background while the block runs."""
-        yield
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.lists.close)
+            await self._read_list_names()
+            yield
+
+    async def _read_list_names(self) -> None:
+        try:
+            async with self.lists.opened("") as shelf:
+                self.on_list_names(await shelf.names())
+        except EngineError as error:
+            self.health.note("lists", str(error))
+
+    def on_list_names(self, names: Sequence[str]) -> None:
+        """Take note of what lists there are; the tools name them to the language model."""
+        if tuple(names) != self.list_names:
+            self.list_names = tuple(names)
+            self.changed.set()

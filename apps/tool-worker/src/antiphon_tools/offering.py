@@ -11,7 +11,10 @@ from typing import Any
 from antiphon_contracts import MEMORY_QUERY, MEMORY_REMEMBER, RequestTopic
 
 from antiphon_tools.builtin.clock import get_time
+from antiphon_tools.builtin.lists import Lists
+from antiphon_tools.builtin.measures import convert_units
 from antiphon_tools.builtin.memory import recall, remember
+from antiphon_tools.builtin.notes import notes_tools
 from antiphon_tools.builtin.sums import calculate
 from antiphon_tools.house import House
 from antiphon_tools.tool import Tool
@@ -21,13 +24,22 @@ REQUESTS: tuple[RequestTopic[Any, Any], ...] = (MEMORY_REMEMBER, MEMORY_QUERY)
 """What our tools ask other workers for."""
 
 
-def house_tools(file: ToolsFile, house: House) -> list[Tool]:  # noqa: ARG001  (the file's sections are still to come)
+def house_tools(file: ToolsFile, house: House) -> list[Tool]:
     """Return our own tools, as the file wants them; to be called anew when the file has changed.
 
     Raises:
         ConfigError: the file cannot be followed; the text says where.
     """
-    return [get_time, calculate, remember, recall]
+    lists = Lists(house.lists, file.lists, house.on_list_names)
+    return [
+        get_time,
+        calculate,
+        remember,
+        recall,
+        convert_units(house.units, file.units),
+        *lists.tools(house.list_names),
+        *notes_tools(house.lists),
+    ]
 
 
 async def keep_offering(house: House, offer: Callable[[], object]) -> None:
