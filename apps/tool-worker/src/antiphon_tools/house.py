@@ -6,34 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
 
-from antiphon_contracts import EngineError, Payload, RequestTopic
-from antiphon_runtime.upstream import Notes
+from antiphon_contracts import EngineError
+from antiphon_runtime import Breaker, BreakerRules, Upstream, running
+from antiphon_runtime.upstream import Notes, shown
 
-from antiphon_tools.engine import ListsFile, Units
-
-P = TypeVar("P", bound=Payload)
-R = TypeVar("R", bound=Payload)
-
-
-class HouseBus(Protocol):
-    """What tools may do on the broker: `antiphon_runtime.Bus`."""
-
-    async def request(
-        self,
-        topic: RequestTopic[P, R],
-        data: P,
-        *,
-        timeout_s: float,
-        turn_id: str | None = None,
-        site_id: str = "default",
-        message_id: str | None = None,
-    ) -> R:
-        """Ask another worker, and return its reply; see `Bus.request`."""
-
-    def publish_elsewhere(self, topic: str, payload: bytes) -> asyncio.Future[None]:
-        """Start to send to a device's topic; see `Bus.publish_elsewhere`."""
+from antiphon_tools.builtin.home_assistant import HomeAssistant, HomeAssistantLink
+from antiphon_tools.engine import HomeAssistantServer, JsonClient, ListsFile, Units
+from antiphon_tools.home_sections import HomeAssistantSection
+from antiphon_tools.house_bus import HouseBus
 
 
 class House:
@@ -54,6 +35,8 @@ class House:
         units: converts units.
         lists: the file of lists and notes.
         list_names: the lists with something on them.
+        http: asks servers for JSON.
+        home_assistant: knows what a Home Assistant has on offer.
     """
 
     def __init__(
@@ -74,14 +57,38 @@ class House:
         self.units = Units()
         self.lists = ListsFile(data_dir / "lists.sqlite")
         self.list_names: tuple[str, ...] = ()
+        self.http = JsonClient()
+        self.home_assistant = HomeAssistantLink(self._connected, self.changed.set)
+        self._upstreams: dict[str, tuple[str, Upstream]] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Run what the tools need in the background while the block runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.lists.close)
+            stack.push_async_callback(self.http.close)
             await self._read_list_names()
+            await stack.enter_async_context(running(home_assistant=self.home_assistant.run()))
             yield
+
+    def upstream(self, name: str, server: str) -> Upstream:
+        """Return what stands before a server; the same one for as long as it is the same server.
+
+        Args:
+            name: of the breaker in health.
+            server: what and where it is, for people.
+        """
+        known = self._upstreams.get(name)
+        if known is None or known[0] != server:
+            self.health.clear_note(f"breaker:{name}")
+            breaker = Breaker(BreakerRules(retry_s=self.retry_s))
+            known = server, Upstream(name, server, self.health, breaker)
+            self._upstreams[name] = known
+        return known[1]
+
+    def _connected(self, section: HomeAssistantSection) -> tuple[HomeAssistant, Upstream]:
+        upstream = self.upstream("home_assistant", f"Home Assistant at {shown(section.url)}")
+        return HomeAssistantServer(section, self.http, upstream), upstream
 
     async def _read_list_names(self) -> None:
         try:

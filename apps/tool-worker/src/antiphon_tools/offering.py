@@ -11,6 +11,8 @@ from typing import Any
 from antiphon_contracts import MEMORY_QUERY, MEMORY_REMEMBER, RequestTopic
 
 from antiphon_tools.builtin.clock import get_time
+from antiphon_tools.builtin.home import home_tools
+from antiphon_tools.builtin.home_plan import plan_of
 from antiphon_tools.builtin.lists import Lists
 from antiphon_tools.builtin.measures import convert_units
 from antiphon_tools.builtin.memory import recall, remember
@@ -30,6 +32,8 @@ def house_tools(file: ToolsFile, house: House) -> list[Tool]:
     Raises:
         ConfigError: the file cannot be followed; the text says where.
     """
+    house.home_assistant.use(file.home_assistant)
+    plan = plan_of(file, house.home_assistant.exposed, house.bus, house.base)
     lists = Lists(house.lists, file.lists, house.on_list_names)
     return [
         get_time,
@@ -39,6 +43,7 @@ def house_tools(file: ToolsFile, house: House) -> list[Tool]:
         convert_units(house.units, file.units),
         *lists.tools(house.list_names),
         *notes_tools(house.lists),
+        *home_tools(plan),
     ]
 
 

@@ -1,10 +1,21 @@
-"""Adapters: sums by simpleeval, argument checks by jsonschema, units by pint, lists by SQLite."""
+"""Adapters: everything that imports a library or asks a server."""
 
 from __future__ import annotations
 
 from antiphon_tools.engine.arithmetic import evaluate
+from antiphon_tools.engine.home_assistant import HomeAssistantServer
+from antiphon_tools.engine.json_client import HttpStatusError, JsonClient
 from antiphon_tools.engine.lists_file import ListsFile
 from antiphon_tools.engine.schema import compile_schema
 from antiphon_tools.engine.units import Conversion, Units
 
-__all__ = ["Conversion", "ListsFile", "Units", "compile_schema", "evaluate"]
+__all__ = [
+    "Conversion",
+    "HomeAssistantServer",
+    "HttpStatusError",
+    "JsonClient",
+    "ListsFile",
+    "Units",
+    "compile_schema",
+    "evaluate",
+]
