@@ -21,7 +21,7 @@ from typing import Any
 
 import children
 import numpy as np
-from antiphon_memory.ranking import fuse
+from antiphon_memory.searching import in_order
 from antiphon_memory.service import CANDIDATES, EVERYWHERE
 from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import NoteBook
@@ -90,7 +90,7 @@ def ways(store: SqliteStore, known: Corpus) -> tuple[dict[str, Way], Vectors]:
                 words[number], limit=CANDIDATES, where=EVERYWHERE, vector=vectors[number]
             ),
         )
-        return fuse([[one.memory.id for one in near], [one.memory.id for one in matching]])
+        return in_order(near, [matching], words[number])
 
     return {
         "exact": numpy_exact,

@@ -59,9 +59,9 @@ async def test_all_shelves_are_asked_for_vectors_and_words_at_the_same_time() ->
         found = await search.find("red bicycle", EVERYWHERE, by_words=True, limit=5)
     assert [one.memory.id for one in found] == [
         "memories, near",
+        "documents, near",
         "memories, matching",
         "documents, matching",
-        "documents, near",
     ]
 
 

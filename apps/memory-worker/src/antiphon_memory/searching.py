@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from antiphon_memory.embedding import Embedding
-from antiphon_memory.ranking import Floors, decay, fuse
+from antiphon_memory.ranking import Floors, blend, decay, fuse, share_of_words
 from antiphon_memory.service import CANDIDATES, Candidate, Memory, Shelf, Where, candidates
 from antiphon_memory.simultaneous import at_once
 from antiphon_memory.utterances import content_words
+
+MOST = 0.5
+"""Which share of a question's words must stand in a passage that has no cosine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,34 @@ class Library(Shelf, Protocol):
         self, found: Sequence[Candidate], *, context: int, max_tokens: int | None
     ) -> list[Candidate]:
         """See `antiphon_memory.service.Finder`."""
+
+
+def in_order(
+    near: Sequence[Candidate],
+    matching: Sequence[Sequence[Candidate]],
+    words: Sequence[str],
+    weights: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Return the ids of all that was found, best first; see `antiphon_memory.ranking.blend`.
+
+    Args:
+        near: what is near by meaning, best first; without it words alone decide.
+        matching: what shares words, each ranking best first.
+        words: those of the question.
+        weights: what an id's score is multiplied by; 1 where it is not named.
+    """
+    rankings = [[one.memory.id for one in ranking] for ranking in matching]
+    known = {one.memory.id: one.cosine for one in near if one.cosine is not None}
+    if not known:
+        return fuse([[one.memory.id for one in near], *rankings], weights)
+    by_meaning = list(known)
+    shares = {}
+    for ranking in matching:
+        for one in ranking:
+            shares[one.memory.id] = share_of_words(words, one.memory.text)
+            if one.cosine is not None:
+                known[one.memory.id] = one.cosine
+    return blend(by_meaning, known, rankings, shares, weights)
 
 
 class Search:
@@ -101,13 +132,9 @@ class Search:
         near = [one for similar, _ in found.values() for one in similar]
         near.sort(key=lambda one: -(one.cosine or 0.0))
         matching = [by_word for _, by_word in found.values()]
-        rankings = [near, *matching]
-        by_id = {one.memory.id: one for ranking in rankings for one in ranking}
+        by_id = {one.memory.id: one for ranking in [near, *matching] for one in ranking}
         sharing = {one.memory.id for ranking in matching for one in ranking}
-        order = fuse(
-            [[one.memory.id for one in ranking] for ranking in rankings],
-            self._weights(by_id.values()),
-        )
+        order = in_order(near, matching, words, self._weights(by_id.values()))
         return [
             by_id[name]
             for name in order
@@ -135,18 +162,12 @@ class Search:
 
     def _is_relevant(self, one: Candidate, words: Sequence[str], *, shares_word: bool) -> bool:
         text = one.memory.text
-        if one.memory.kind == "document":
-            if one.cosine is None:
-                # A long text shares a word with nearly every question.
-                return shares_word and _has_most(words, text)
-            return self._floors.lets_through(
-                one.cosine, shares_word=shares_word, has_all_words=False
-            )
+        if one.memory.kind == "document" and one.cosine is None:
+            # A long text shares a word with nearly every question. Not by `content_words`: that
+            # reads no more than a question's worth of words.
+            return shares_word and share_of_words(words, text) >= MOST
+        if self._floors.lets_through(one.cosine, shares_word=shares_word, has_all_words=False):
+            return True
+        # Only what has not passed yet is taken apart into words: that is what costs.
         has_all = shares_word and bool(words) and set(words) <= set(content_words(text))
-        return self._floors.lets_through(one.cosine, shares_word=shares_word, has_all_words=has_all)
-
-
-def _has_most(words: Sequence[str], text: str) -> bool:
-    # Not by `content_words`: that reads no more than a question's worth of words.
-    lower = text.lower()
-    return 2 * sum(word in lower for word in words) >= len(words)
+        return has_all and one.memory.kind == "memory"
