@@ -24,6 +24,7 @@ OWNERS = {
     "antiphon.turn_detectors": "antiphon_stt",
     "antiphon.synthesizers": "antiphon_tts",
     "antiphon.embedders": "antiphon_memory",
+    "antiphon.rerankers": "antiphon_memory",
     "antiphon.stores": "antiphon_memory",
     "antiphon.conversation_stores": "antiphon_memory",
     "antiphon.knowledge_stores": "antiphon_memory",

@@ -302,9 +302,9 @@ async def test_reading_anew_says_how_far_it_is_and_goes_on_after_a_failure(tmp_p
     said: list[str] = []
 
     class Listener(NoteBook):
-        def note(self, name: str, sentence: str) -> None:
+        def note(self, name: str, sentence: str, *, for_s: float | None = None) -> None:
             said.append(sentence)
-            super().note(name, sentence)
+            super().note(name, sentence, for_s=for_s)
 
     notes, embedder = Listener(), WordEmbedder()
     store = SqliteStore(tmp_path / "memory.sqlite", notes)

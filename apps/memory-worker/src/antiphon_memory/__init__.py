@@ -1,8 +1,8 @@
 """The memory worker: long-term memory and conversation history.
 
-A store and an embedder of your own keep the ports `MemoryStore`, `ConversationStore` and
-`Embedder`; entry points (`antiphon.stores`, `antiphon.conversation_stores`, `antiphon.embedders`)
-make them known.
+A store, an embedder and a reranker of your own keep the ports `MemoryStore`, `ConversationStore`,
+`Embedder` and `Reranker`; entry points (`antiphon.stores`, `antiphon.conversation_stores`,
+`antiphon.embedders`, `antiphon.rerankers`) make them known.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from antiphon_memory.embedder import Embedder
     from antiphon_memory.embedding import Notes
+    from antiphon_memory.reranking import Reranker
     from antiphon_memory.service import Candidate, Memory, MemoryStore, Outcome
     from antiphon_memory.settings import MemorySettings
 else:
@@ -28,6 +29,7 @@ else:
         __name__,
         Embedder="embedder",
         Notes="embedding",
+        Reranker="reranking",
         Candidate="service",
         Memory="service",
         MemoryStore="service",
@@ -51,6 +53,7 @@ __all__ = [
     "Notes",
     "Outcome",
     "Recent",
+    "Reranker",
     "Session",
     "Turn",
 ]

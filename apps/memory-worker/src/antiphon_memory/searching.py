@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from antiphon_memory.embedding import Embedding
 from antiphon_memory.ranking import Floors, blend, decay, fuse, share_of_words
+from antiphon_memory.reranking import Reranking
 from antiphon_memory.service import CANDIDATES, Candidate, Memory, Shelf, Where, candidates
 from antiphon_memory.simultaneous import at_once
 from antiphon_memory.utterances import content_words
@@ -96,6 +97,7 @@ class Search:
         floors: what counts as relevant.
         library: knows the neighbours of passages.
         half_life_days: a memory's score halves in this time; 0 is that memories do not age.
+        reranking: looks at the best once more; None leaves their order.
         now: the clock, in seconds since the epoch.
     """
 
@@ -107,6 +109,7 @@ class Search:
         library: Library | None = None,
         *,
         half_life_days: float = 0.0,
+        reranking: Reranking | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._shelves = shelves
@@ -114,6 +117,7 @@ class Search:
         self._floors = floors
         self._library = library
         self._half_life_days = half_life_days
+        self._reranking = reranking
         self._now = now
 
     async def find(self, text: str, where: Where, *, by_words: bool, limit: int) -> list[Candidate]:
@@ -135,11 +139,14 @@ class Search:
         by_id = {one.memory.id: one for ranking in [near, *matching] for one in ranking}
         sharing = {one.memory.id for ranking in matching for one in ranking}
         order = in_order(near, matching, words, self._weights(by_id.values()))
-        return [
+        relevant = [
             by_id[name]
             for name in order
             if self._is_relevant(by_id[name], words, shares_word=name in sharing)
         ]
+        if self._reranking is None:
+            return relevant
+        return await self._reranking.reordered(text, relevant)
 
     async def widened(
         self, found: Sequence[Candidate], *, context: int, max_tokens: int | None

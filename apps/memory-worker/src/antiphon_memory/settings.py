@@ -164,6 +164,32 @@ class MemorySettings(Settings):
         description="A memory counts half as much when it is this many days older; documents do "
         "not age. 0 is off.",
     )
+    reranker: str = Field(
+        default="",
+        description="Engine that reads what was found once more and puts the best first: server "
+        "(any with /rerank, such as Infinity, vLLM, llama.cpp, Jina or Cohere), tei (Text "
+        "Embeddings Inference), or one you installed; empty is none.",
+    )
+    reranker_base_url: str = Field(
+        default="http://127.0.0.1:8080/v1",
+        pattern=r"^https?://\S+$",
+        description="What /rerank is below; TEI has it without the /v1.",
+    )
+    reranker_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key for that server; empty if it wants none."
+    )
+    reranker_model: str = Field(
+        default="", description="Model to ask that server for; empty is the one it has."
+    )
+    reranker_candidates: int = Field(
+        default=20, ge=2, le=100, description="How many of what was found it reads, the best first."
+    )
+    reranker_timeout_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=3.0,
+        description="How long it may take; then the answer keeps its first order.",
+    )
     history_days: float = Field(
         default=30.0, gt=0, description="How long conversations are kept, in days."
     )

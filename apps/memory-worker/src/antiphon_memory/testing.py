@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -76,10 +77,61 @@ class WordEmbedder:
         """Nothing was taken."""
 
 
+class WordReranker:
+    """Scores a text by how many content words of the question it has, and by being short.
+
+    Attributes:
+        name: for people.
+        missing: whether `load` fails.
+        failing: whether `scores` fails.
+        waits: if there, `scores` goes on only when it is set.
+        answer: if there, what `scores` returns, whatever was asked.
+        asked: every question with its texts.
+    """
+
+    def __init__(self) -> None:
+        self.name = "the reranker words"
+        self.missing = False
+        self.failing = False
+        self.waits: asyncio.Event | None = None
+        self.answer: list[float] | None = None
+        self.asked: list[tuple[str, list[str]]] = []
+
+    async def load(self) -> None:
+        """Make ready, or not.
+
+        Raises:
+            ConfigError: `missing`.
+        """
+        if self.missing:
+            msg = "The reranker words is not ready."
+            raise ConfigError(msg)
+
+    async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        """Return one score per text.
+
+        Raises:
+            EngineError: `failing`.
+        """
+        self.asked.append((question, list(texts)))
+        if self.waits is not None:
+            await self.waits.wait()
+        if self.failing:
+            msg = "the reranker failed on purpose"
+            raise EngineError(msg, retryable=True)
+        if self.answer is not None:
+            return self.answer
+        words = set(content_words(question))
+        return [len(words & set(content_words(text))) - len(text) / 1e6 for text in texts]
+
+    async def close(self) -> None:
+        """Nothing was taken."""
+
+
 class NoteBook(dict[str, str]):
     """Collects notes by name, as `HealthReporter` does."""
 
-    def note(self, name: str, sentence: str) -> None:
+    def note(self, name: str, sentence: str, *, for_s: float | None = None) -> None:  # noqa: ARG002  (kept until cleared)
         """Note it."""
         self[name] = sentence
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -50,6 +50,7 @@ from antiphon_memory.ranking import Floors
 from antiphon_memory.reading import DocumentReader, PublicWeb
 from antiphon_memory.reindexing import Reindexer
 from antiphon_memory.remembering import Remembering
+from antiphon_memory.reranking import Reranker, Reranking
 from antiphon_memory.searching import Search
 from antiphon_memory.service import MemoryService, MemoryStore
 from antiphon_memory.settings import MemorySettings
@@ -79,7 +80,10 @@ def build(worker: Worker[MemorySettings]) -> Wiring:
     documents: KnowledgeStore = load_engine("antiphon.knowledge_stores", settings.knowledge_store)(
         settings, worker.runtime.data_dir, worker.health
     )
-    return wire(worker, Stores(store, conversations, documents), embedder)
+    reranker: Reranker | None = None
+    if settings.reranker:
+        reranker = load_engine("antiphon.rerankers", settings.reranker)(settings, models)
+    return wire(worker, Stores(store, conversations, documents), embedder, reranker)
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,13 @@ class Stores:
     knowledge: KnowledgeStore
 
 
-def wire(worker: Worker[MemorySettings], stores: Stores, embedder: Embedder) -> Wiring:
-    """Build the worker around given stores and a given embedder.
+def wire(
+    worker: Worker[MemorySettings],
+    stores: Stores,
+    embedder: Embedder,
+    reranker: Reranker | None = None,
+) -> Wiring:
+    """Build the worker around given stores and engines.
 
     Raises:
         ConfigError: what may be fetched cannot be read.
@@ -101,25 +110,14 @@ def wire(worker: Worker[MemorySettings], stores: Stores, embedder: Embedder) -> 
     embedding = Embedding(
         embedder,
         worker.health,
-        upstream=_upstream(worker, embedder),
+        upstream=_upstream(worker, embedder, "embedding_server"),
         retry_s=min(RETRY_S, worker.runtime.server_retry_s),
     )
     store = stores.memories
     reindexer = Reindexer(store, embedding, worker.health)
-    documents = _documents(worker, stores.knowledge, embedding)
-    floors = _floors(settings)
-    service = MemoryService(
-        store,
-        memories=Search([store], embedding, floors),
-        everything=Search(
-            [store, documents.knowledge],
-            embedding,
-            floors,
-            documents.knowledge,
-            half_life_days=settings.half_life_days,
-        ),
-        floors=floors,
-    )
+    reranking = _reranking(worker, reranker)
+    documents = _documents(worker, stores.knowledge, embedding, reranking)
+    service = _service(settings, store, embedding, documents.knowledge, reranking)
     remembering = Remembering(store, embedding, on_unembedded=reindexer.wake)
 
     exporter = Exporter(store, on_unembedded=reindexer.wake)
@@ -147,10 +145,14 @@ def wire(worker: Worker[MemorySettings], stores: Stores, embedder: Embedder) -> 
             stack.callback(documents.reader.close)
             for part in (store, stores.conversations, stores.knowledge, documents.web):
                 await stack.enter_async_context(part.open())
+            await stack.enter_async_context(reranking.open() if reranking else nullcontext())
             await stack.enter_async_context(embedding.open(adopt_model))
             prunes = (service.prune, history.prune, documents.knowledge.prune)
-            tasks = {"reindex": reindexer.run(), "ingest": documents.ingester.run()}
-            async with running(**tasks, prune=prune_daily(prunes, worker.health)):
+            async with running(
+                reindex=reindexer.run(),
+                ingest=documents.ingester.run(),
+                prune=prune_daily(prunes, worker.health),
+            ):
                 yield
 
     return Wiring(
@@ -170,6 +172,29 @@ def wire(worker: Worker[MemorySettings], stores: Stores, embedder: Embedder) -> 
             *documents.handlers,
         ],
         lifespan=lifespan,
+    )
+
+
+def _service(
+    settings: MemorySettings,
+    store: MemoryStore,
+    embedding: Embedding,
+    knowledge: Knowledge,
+    reranking: Reranking | None,
+) -> MemoryService:
+    floors = _floors(settings)
+    return MemoryService(
+        store,
+        memories=Search([store], embedding, floors),
+        everything=Search(
+            [store, knowledge],
+            embedding,
+            floors,
+            knowledge,
+            half_life_days=settings.half_life_days,
+            reranking=reranking,
+        ),
+        floors=floors,
     )
 
 
@@ -196,7 +221,10 @@ class _Documents:
 
 
 def _documents(
-    worker: Worker[MemorySettings], store: KnowledgeStore, embedding: Embedding
+    worker: Worker[MemorySettings],
+    store: KnowledgeStore,
+    embedding: Embedding,
+    reranking: Reranking | None,
 ) -> _Documents:
     settings = worker.settings
     rules = FetchRules(max_bytes=settings.document_bytes, allow_private=settings.fetch_allow)
@@ -208,7 +236,7 @@ def _documents(
     ingester = Ingester(store, embedding, reader, web, say=say, notes=worker.health)
     knowledge = Knowledge(
         store,
-        Search([store], embedding, _floors(settings)),
+        Search([store], embedding, _floors(settings), reranking=reranking),
         max_bytes=settings.document_bytes,
         on_order=ingester.wake,
         on_cancel=ingester.cancel,
@@ -220,9 +248,23 @@ def _floors(settings: MemorySettings) -> Floors:
     return Floors(settings.relevance_floor, settings.keyword_floor, settings.forget_floor)
 
 
-def _upstream(worker: Worker[MemorySettings], embedder: Embedder) -> Upstream | None:
-    if not isinstance(embedder, Remote):
+def _reranking(worker: Worker[MemorySettings], reranker: Reranker | None) -> Reranking | None:
+    if reranker is None:
         return None
-    return Upstream.before(
-        embedder, "embedding_server", worker.health, retry_s=worker.runtime.server_retry_s
+    settings = worker.settings
+    return Reranking(
+        reranker,
+        worker.health,
+        upstream=_upstream(worker, reranker, "reranking_server"),
+        candidates=settings.reranker_candidates,
+        timeout_s=settings.reranker_timeout_s,
+        retry_s=min(RETRY_S, worker.runtime.server_retry_s),
     )
+
+
+def _upstream(
+    worker: Worker[MemorySettings], engine: Embedder | Reranker, name: str
+) -> Upstream | None:
+    if not isinstance(engine, Remote):
+        return None
+    return Upstream.before(engine, name, worker.health, retry_s=worker.runtime.server_retry_s)

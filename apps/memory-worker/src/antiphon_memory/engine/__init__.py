@@ -1,4 +1,4 @@
-"""Embedding engines: text to unit vectors."""
+"""Engines: text to unit vectors, and texts in the order of how well they answer a question."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from antiphon_models import ModelStore
 from antiphon_memory.engine.embedding_server import EmbeddingServer
 from antiphon_memory.engine.onnx_model import OnnxEmbedder
 from antiphon_memory.engine.prefixes import Prefixes
+from antiphon_memory.engine.rerank_server import Form, RerankServer
 from antiphon_memory.engine.torch_model import TorchEmbedder
 from antiphon_memory.engine.voyage_service import VoyageEmbedder
 from antiphon_memory.settings import MemorySettings
@@ -15,11 +16,14 @@ __all__ = [
     "EmbeddingServer",
     "OnnxEmbedder",
     "Prefixes",
+    "RerankServer",
     "TorchEmbedder",
     "VoyageEmbedder",
     "onnx",
     "openai",
+    "rerank_server",
     "sentence_transformers",
+    "text_embeddings_inference",
     "voyage",
 ]
 
@@ -67,6 +71,26 @@ def voyage(settings: MemorySettings, models: ModelStore) -> VoyageEmbedder:  # n
         model=settings.voyage_model,
         dimension=settings.voyage_dimensions,
         timeout_s=settings.voyage_timeout_s,
+    )
+
+
+def rerank_server(settings: MemorySettings, models: ModelStore) -> RerankServer:  # noqa: ARG001
+    """Return the client of a server with Jina's and Cohere's `/rerank`; nothing is sent yet."""
+    return _reranker(settings, "documents")
+
+
+def text_embeddings_inference(settings: MemorySettings, models: ModelStore) -> RerankServer:  # noqa: ARG001
+    """Return the client of TEI's `/rerank`; nothing is sent yet."""
+    return _reranker(settings, "texts")
+
+
+def _reranker(settings: MemorySettings, form: Form) -> RerankServer:
+    return RerankServer(
+        base_url=settings.reranker_base_url,
+        api_key=settings.reranker_api_key.get_secret_value(),
+        model=settings.reranker_model,
+        timeout_s=settings.reranker_timeout_s,
+        form=form,
     )
 
 

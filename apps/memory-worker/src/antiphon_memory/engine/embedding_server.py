@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from antiphon_memory.embedder import Kind, TextRefused, Vectors
 from antiphon_memory.engine.answers import unit_vectors
 from antiphon_memory.engine.prefixes import Prefixes
+from antiphon_memory.engine.server_errors import AskedServer, translated
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
-
-TEXT_AT_FAULT = frozenset({400, 413, 422})
-"""What servers answer to a text that they do not take: OpenAI 400, TEI 413 and 422."""
+    from openai import AsyncOpenAI
 
 SURELY_TAKEN = 1_000
 """So many characters are under 512 tokens in nearly any language: all models take these."""
@@ -77,6 +74,17 @@ class EmbeddingServer:
         """See `antiphon_runtime.Remote`."""
         return f"The embedding server at {shown(self._base_url)}"
 
+    @property
+    def _asked(self) -> AskedServer:
+        return AskedServer(
+            self.server,
+            self._timeout_s,
+            key="ANTIPHON_MEMORY_OPENAI_API_KEY",
+            unknown=f"the model {self._model} or the path: see ANTIPHON_MEMORY_OPENAI_MODEL and "
+            "ANTIPHON_MEMORY_OPENAI_BASE_URL",
+            text_refused=TextRefused,
+        )
+
     async def load(self) -> None:
         """Make the client and embed one word, which tells the dimension.
 
@@ -115,7 +123,7 @@ class EmbeddingServer:
     async def probe(self) -> None:
         """See `antiphon_runtime.Remote`: asks for the list of models; any answer will do."""
         if self._client is not None:
-            with self._translated():
+            with translated(self._asked):
                 await self._client.models.with_raw_response.list()
 
     async def close(self) -> None:
@@ -141,7 +149,7 @@ class EmbeddingServer:
     async def _embed(self, client: AsyncOpenAI, texts: list[str], dimension: int) -> Vectors:
         from openai import omit
 
-        with self._translated():
+        with translated(self._asked):
             async with asyncio.timeout(self._timeout_s):
                 # Not all servers know base64, which the client would ask for.
                 answer = await client.embeddings.with_raw_response.create(
@@ -166,44 +174,3 @@ class EmbeddingServer:
             msg = f"{self.server} does not say which vector is which text's."
             raise EngineError(msg)
         return [by_index[index] for index in range(len(items))]
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn the client's exceptions into ours; none of them quotes a text."""
-        from openai import APIConnectionError, APIStatusError, OpenAIError
-
-        server = self.server
-        try:
-            yield
-        except TimeoutError as error:
-            msg = f"{server} took longer than {self._timeout_s:g} s."
-            raise EngineError(msg, retryable=True) from error
-        except APIConnectionError as error:
-            raise EngineError(f"{server} cannot be reached.", retryable=True) from error
-        except APIStatusError as error:
-            raise self._from_status(error) from error
-        except OpenAIError as error:
-            raise EngineError(f"{server} could not be asked.") from error
-
-    def _from_status(self, error: APIStatusError) -> EngineError:
-        from openai import (
-            AuthenticationError,
-            InternalServerError,
-            NotFoundError,
-            PermissionDeniedError,
-            RateLimitError,
-        )
-
-        server = self.server
-        if isinstance(error, RateLimitError | InternalServerError):
-            return EngineError(f"{server} has trouble or too much to do.", retryable=True)
-        if isinstance(error, AuthenticationError | PermissionDeniedError):
-            return EngineError(f"{server} refused the key: set ANTIPHON_MEMORY_OPENAI_API_KEY.")
-        if isinstance(error, NotFoundError):
-            return EngineError(
-                f"{server} does not know the model {self._model} or the path: "
-                "see ANTIPHON_MEMORY_OPENAI_MODEL and ANTIPHON_MEMORY_OPENAI_BASE_URL."
-            )
-        if error.status_code in TEXT_AT_FAULT:
-            return TextRefused(f"{server} refused a text (HTTP {error.status_code}).")
-        return EngineError(f"{server} refused the texts (HTTP {error.status_code}).")
