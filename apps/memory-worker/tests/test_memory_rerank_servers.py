@@ -112,6 +112,7 @@ async def test_an_answer_in_the_manner_of_voyage_will_do() -> None:
         (Failure(404, "the secret words"), False, "ANTIPHON_MEMORY_RERANKER_BASE_URL"),
         (Failure(418, "the secret words"), False, "HTTP 418"),
         (Failure(429, "the secret words"), True, "too much to do"),
+        (Failure(501, "the secret words"), False, "--reranking"),
         (Failure(503, "the secret words"), True, "trouble"),
         (Drop(), True, "cannot be reached"),
     ],

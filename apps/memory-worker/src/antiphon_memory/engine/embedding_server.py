@@ -82,6 +82,7 @@ class EmbeddingServer:
             key="ANTIPHON_MEMORY_OPENAI_API_KEY",
             unknown=f"the model {self._model} or the path: see ANTIPHON_MEMORY_OPENAI_MODEL and "
             "ANTIPHON_MEMORY_OPENAI_BASE_URL",
+            unable="llama.cpp does it when started with --embeddings",
             text_refused=TextRefused,
         )
 

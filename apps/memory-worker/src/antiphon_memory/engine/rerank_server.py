@@ -121,6 +121,7 @@ class RerankServer:
             key="ANTIPHON_MEMORY_RERANKER_API_KEY",
             unknown="the model or the path /rerank: see ANTIPHON_MEMORY_RERANKER_MODEL and "
             "ANTIPHON_MEMORY_RERANKER_BASE_URL",
+            unable="llama.cpp does it when started with --reranking and a model made for it",
         )
 
     def _make_client(self) -> AsyncOpenAI:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from antiphon_contracts import EngineError
@@ -25,6 +26,7 @@ class AskedServer:
         timeout_s: how long it may take.
         key: the setting with its key.
         unknown: what to look at where it does not know the model or the path.
+        unable: what mends a server that says that it cannot do this at all.
         text_refused: the kind of error where it does not take a text.
     """
 
@@ -32,6 +34,7 @@ class AskedServer:
     timeout_s: float
     key: str
     unknown: str
+    unable: str
     text_refused: Callable[[str], EngineError] = EngineError
 
 
@@ -66,6 +69,8 @@ def _from_status(server: AskedServer, error: APIStatusError) -> EngineError:
         RateLimitError,
     )
 
+    if error.status_code == HTTPStatus.NOT_IMPLEMENTED:
+        return EngineError(f"{server.name} cannot do this: {server.unable}.")
     if isinstance(error, RateLimitError | InternalServerError):
         return EngineError(f"{server.name} has trouble or too much to do.", retryable=True)
     if isinstance(error, AuthenticationError | PermissionDeniedError):
