@@ -17,7 +17,7 @@ from antiphon_contracts import (
     MemoryQuery,
     MemoryRemember,
 )
-from antiphon_memory.engine import RerankServer, rerank_server, text_embeddings_inference
+from antiphon_memory.engine import RerankServer, reranking_server, text_embeddings_inference
 from antiphon_memory.settings import MemorySettings
 from antiphon_memory.wiring import build
 from antiphon_models import ModelStore, default_root
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.integration
 
 TIME_S = 30
 FORMS = ("server", "tei")
-MAKERS = {"server": rerank_server, "tei": text_embeddings_inference}
+MAKERS = {"server": reranking_server, "tei": text_embeddings_inference}
 
 
 class Scripted:
@@ -181,7 +181,7 @@ async def test_a_server_that_stalls_is_left_in_time() -> None:
 async def test_no_server_and_one_that_was_not_loaded_are_engine_errors() -> None:
     async with OpenAiServer() as server:
         url = server.base_url
-    engine = rerank_server(MemorySettings(reranker_base_url=url), ModelStore(default_root()))
+    engine = reranking_server(MemorySettings(reranker_base_url=url), ModelStore(default_root()))
     with pytest.raises(EngineError, match="not loaded"):
         await engine.scores("who?", ["a"])
     async with asyncio.timeout(TIME_S):

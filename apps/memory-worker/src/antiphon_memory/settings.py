@@ -166,9 +166,10 @@ class MemorySettings(Settings):
     )
     reranker: str = Field(
         default="",
-        description="Engine that reads what was found once more and puts the best first: server "
-        "(any with /rerank, such as Infinity, vLLM, llama.cpp, Jina or Cohere), tei (Text "
-        "Embeddings Inference), or one you installed; empty is none.",
+        description="Engine that reads what was found once more and puts the best first: onnx (a "
+        "cross-encoder on this machine), server (any with /rerank, such as Infinity, vLLM, "
+        "llama.cpp, Jina or Cohere), tei (Text Embeddings Inference), or one you installed; empty "
+        "is none.",
     )
     reranker_base_url: str = Field(
         default="http://127.0.0.1:8080/v1",
@@ -179,7 +180,9 @@ class MemorySettings(Settings):
         default=SecretStr(""), description="Key for that server; empty if it wants none."
     )
     reranker_model: str = Field(
-        default="", description="Model to ask that server for; empty is the one it has."
+        default="",
+        description="Model to ask that server for, empty is the one it has; with onnx, a "
+        "folder with model.onnx and tokenizer.json.",
     )
     reranker_candidates: int = Field(
         default=20, ge=2, le=100, description="How many of what was found it reads, the best first."

@@ -6,6 +6,7 @@ from antiphon_models import ModelStore
 
 from antiphon_memory.engine.embedding_server import EmbeddingServer
 from antiphon_memory.engine.onnx_model import OnnxEmbedder
+from antiphon_memory.engine.onnx_reranker import OnnxReranker
 from antiphon_memory.engine.prefixes import Prefixes
 from antiphon_memory.engine.rerank_server import Form, RerankServer
 from antiphon_memory.engine.torch_model import TorchEmbedder
@@ -15,13 +16,15 @@ from antiphon_memory.settings import MemorySettings
 __all__ = [
     "EmbeddingServer",
     "OnnxEmbedder",
+    "OnnxReranker",
     "Prefixes",
     "RerankServer",
     "TorchEmbedder",
     "VoyageEmbedder",
+    "cross_encoder",
     "onnx",
     "openai",
-    "rerank_server",
+    "reranking_server",
     "sentence_transformers",
     "text_embeddings_inference",
     "voyage",
@@ -74,7 +77,12 @@ def voyage(settings: MemorySettings, models: ModelStore) -> VoyageEmbedder:  # n
     )
 
 
-def rerank_server(settings: MemorySettings, models: ModelStore) -> RerankServer:  # noqa: ARG001
+def cross_encoder(settings: MemorySettings, models: ModelStore) -> OnnxReranker:
+    """Return the reranker for any cross-encoder in an ONNX file; nothing is loaded yet."""
+    return OnnxReranker(models, settings.reranker_model, threads=settings.threads)
+
+
+def reranking_server(settings: MemorySettings, models: ModelStore) -> RerankServer:  # noqa: ARG001
     """Return the client of a server with Jina's and Cohere's `/rerank`; nothing is sent yet."""
     return _reranker(settings, "documents")
 

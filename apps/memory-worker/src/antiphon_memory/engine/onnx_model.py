@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from antiphon_contracts import ConfigError, EngineError
+from antiphon_contracts import EngineError
 from antiphon_models import ModelStore
-from antiphon_runtime.extras import install_command
 from antiphon_runtime.onnx_session import OnnxSession, open_session
 
 from antiphon_memory.embedder import Kind, Vectors
-from antiphon_memory.engine.failures import unfit
 from antiphon_memory.engine.prefixes import Prefixes
+from antiphon_memory.engine.tokenizer_file import open_tokenizer
 
 MAX_TOKENS = 256
 
@@ -73,19 +72,8 @@ class OnnxEmbedder:
             extra="memory",
             remedy="`antiphon models verify` checks its files",
         )
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            msg = f"{error.name} is missing: {install_command('memory')}"
-            raise ConfigError(msg) from error
-        try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # tokenizers raises a bare Exception for a file that it cannot read.
-        except Exception as error:
-            raise unfit(self._model_name) from error
+        self._tokenizer = open_tokenizer(folder, self._model_name, max_tokens=MAX_TOKENS)
         self._session = session
-        self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._tokenizer.enable_padding()
         helpers = max(self._lanes.values()) - 1
         if helpers:
             self._pool = ThreadPoolExecutor(helpers, thread_name_prefix="embedder-helper")
