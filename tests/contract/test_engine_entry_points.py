@@ -35,7 +35,7 @@ HEAVY = {
     "faster_whisper", "ctranslate2", "onnxruntime", "piper", "sentence_transformers", "torch",
     "openai", "xllamacpp", "sounddevice", "tokenizers", "huggingface_hub",
     "pymicro_wakeword", "pyopen_wakeword", "voyageai",
-    "asyncpg", "redis",
+    "asyncpg", "pymilvus", "redis",
 }  # fmt: skip
 
 

@@ -211,6 +211,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "protego": ("antiphon_documents/robots",),
     "pypdf": ("antiphon_documents/extraction/pdf",),
     "trafilatura": ("antiphon_documents/extraction/markup",),
+    "pymilvus": ("antiphon_memory/milvus",),
     "asyncpg": ("antiphon_memory/postgres",),
     "redis": ("antiphon_memory/redis",),
 }

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol
 
+from antiphon_memory.milvus.memories import MilvusMemories
 from antiphon_memory.postgres.memories import PostgresMemories
 from antiphon_memory.service import MemoryStore
 from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import NoteBook
-from storage_servers import PostgresServer, Server
+from storage_servers import MilvusLiteServer, PostgresServer, Server
 
 Clock = Callable[[], float]
 
@@ -77,6 +78,17 @@ class PostgresMemoryBackend(_OnServer):
 
     def store(self, *, now: Clock = time.time) -> MemoryStore:
         return PostgresMemories(self.url, NoteBook(), now=now)
+
+
+class MilvusMemoryBackend(_OnServer):
+    """Each has a database of its own on the server."""
+
+    def __init__(self, server: MilvusLiteServer) -> None:
+        super().__init__(server)
+        self.url = server.fresh_url()
+
+    def store(self, *, now: Clock = time.time) -> MemoryStore:
+        return MilvusMemories(self.url, now=now)
 
 
 @asynccontextmanager

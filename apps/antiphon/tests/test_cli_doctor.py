@@ -181,6 +181,7 @@ def test_sentence_transformers_count_only_where_they_are_named(
     [
         ("aec", "pywebrtc_audio", "ANTIPHON_SATELLITE_ECHO", "webrtc"),
         ("voyage", "voyageai", "ANTIPHON_MEMORY_ENGINE", "voyage"),
+        ("milvus", "pymilvus", "ANTIPHON_MEMORY_STORE", "milvus"),
         ("postgres", "asyncpg", "ANTIPHON_MEMORY_STORE", "postgresql"),
         ("redis", "redis", "ANTIPHON_MEMORY_HISTORY_STORE", "redis"),
         ("hub", "huggingface_hub", "ANTIPHON_STT_MODEL", "someone/whisper-small"),

@@ -206,7 +206,7 @@ def test_the_settings_say_where_a_store_by_name_is(tmp_path: Path) -> None:
 
 
 def test_an_unknown_place_is_answered_with_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="postgresql, sqlite"):
+    with pytest.raises(ConfigError, match="milvus, postgresql, sqlite"):
         place_named("oracle", MemorySettings(), tmp_path, NoteBook())
 
 

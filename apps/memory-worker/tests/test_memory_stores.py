@@ -16,12 +16,19 @@ from antiphon_memory.testing import WordEmbedder
 from antiphon_memory.utterances import content_words
 from memory_backends import (
     MemoryBackend,
+    MilvusMemoryBackend,
     PostgresMemoryBackend,
     SqliteMemoryBackend,
     recovering,
 )
 from numpy.typing import NDArray
-from storage_servers import PostgresServer, debian_postgres, running, wheel_postgres
+from storage_servers import (
+    MilvusLiteServer,
+    PostgresServer,
+    debian_postgres,
+    running,
+    wheel_postgres,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -60,10 +67,18 @@ def pgvector_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres", "pgvector"])
+@pytest.fixture(scope="module")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLiteServer]:
+    with running(MilvusLiteServer(tmp_path_factory.mktemp("milvus"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres", "pgvector", "milvus"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryBackend:
     if request.param == "postgres":
         return PostgresMemoryBackend(request.getfixturevalue("debian_server"))
+    if request.param == "milvus":
+        return MilvusMemoryBackend(request.getfixturevalue("milvus_server"))
     if request.param == "pgvector":
         return PostgresMemoryBackend(request.getfixturevalue("pgvector_server"))
     return SqliteMemoryBackend(tmp_path / "memory.sqlite")

@@ -45,6 +45,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "st": {"sentence-transformers": ("sentence_transformers",)},
     "voyage": {"voyage": ("voyageai",)},
+    "milvus": {"milvus": ("pymilvus",)},
     "postgres": {"postgresql": ("asyncpg",)},
     "redis": {"redis": ("redis",)},
     "wake": {
@@ -59,7 +60,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """What each extra brings, by the choice in the settings that needs it."""
 
-ON_DEMAND = ("st", "voyage", "postgres", "redis", "aec")
+ON_DEMAND = ("st", "voyage", "milvus", "postgres", "redis", "aec")
 """Extras that `all` leaves out: they count only if the settings name them."""
 
 
@@ -95,6 +96,7 @@ def _choices() -> dict[str, set[str]]:
         "memory": {memory.store, memory.history_store, memory.knowledge_store, embedder},
         "st": {embedder},
         "voyage": {embedder},
+        "milvus": {memory.store},
         "postgres": {memory.store},
         "redis": {memory.history_store},
         "wake": {load_settings(WakeSettings).engine},

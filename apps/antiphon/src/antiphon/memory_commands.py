@@ -140,8 +140,8 @@ def memory_copy(
         str,
         typer.Argument(
             metavar="FROM",
-            help="sqlite:PATH, postgresql://user@host/name, or sqlite, postgresql: where the "
-            "settings say.",
+            help="sqlite:PATH, postgresql://user@host/name, http://host:19530/name (Milvus), or "
+            "sqlite, postgresql, milvus: where the settings say.",
         ),
     ],
     target: Annotated[str, typer.Argument(metavar="TO", help="The same; empty, but for --merge.")],

@@ -22,6 +22,8 @@ from antiphon_memory.sqlite import MEMORIES
 SCHEMES = {
     "postgresql": ("postgresql", "postgres_url"),
     "postgres": ("postgresql", "postgres_url"),
+    "http": ("milvus", "milvus_url"),
+    "https": ("milvus", "milvus_url"),
 }
 """The store and the setting that a URL belongs to."""
 
@@ -84,6 +86,8 @@ def place_named(name: str, settings: MemorySettings, data_dir: Path, notes: Note
     elif rest and scheme in SCHEMES:
         kind, setting = SCHEMES[scheme]
         change[setting] = SecretStr(name)
+    elif rest and scheme == "milvus":  # a file of Milvus Lite
+        kind, change["milvus_url"] = scheme, SecretStr(str(Path(rest).expanduser()))
     store: MemoryStore = load_engine("antiphon.stores", kind)(
         settings.model_copy(update=change), data_dir, notes
     )

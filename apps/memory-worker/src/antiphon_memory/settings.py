@@ -22,7 +22,7 @@ class MemorySettings(Settings):
     section: ClassVar[str] = "memory"
 
     store: str = Field(
-        default="sqlite", description="Where memories are kept: sqlite or postgresql."
+        default="sqlite", description="Where memories are kept: sqlite, postgresql or milvus."
     )
     path: Path | None = Field(
         default=None, description="SQLite file; empty is memory.sqlite in the data folder."
@@ -44,6 +44,14 @@ class MemorySettings(Settings):
         default="english",
         description="How PostgreSQL finds words: a name of its text searches; simple fits all "
         "languages and knows no endings of words.",
+    )
+    milvus_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Milvus server of memories, http://HOST:PORT/DATABASE, or a path that ends in "
+        ".db for Milvus Lite; empty is http://127.0.0.1:19530.",
+    )
+    milvus_token: SecretStr = Field(
+        default=SecretStr(""), description="USER:PASSWORD, or an API key, for Milvus."
     )
     redis_url: SecretStr = Field(
         default=SecretStr(""),
