@@ -41,6 +41,11 @@ class Server:
     def user(self) -> int | None:
         return None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         log = (self.folder / "server.log").open("ab")

@@ -19,7 +19,7 @@ from antiphon_memory.settings import MemorySettings
 from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import NoteBook, WordEmbedder
 from numpy.typing import NDArray
-from storage_servers import PostgresServer, debian_postgres, running
+from storage_servers import MilvusLiteServer, PostgresServer, debian_postgres, running
 
 pytestmark = pytest.mark.integration
 
@@ -32,10 +32,17 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "ROWS_AT_ONCE", 7)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running(PostgresServer(debian_postgres())) as server:
-        yield server
+@pytest.fixture(scope="module", params=["postgresql", "milvus"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer | MilvusLiteServer]:
+    made: PostgresServer | MilvusLiteServer
+    if request.param == "milvus":
+        made = MilvusLiteServer(tmp_path_factory.mktemp("milvus"))
+    else:
+        made = PostgresServer(debian_postgres())
+    with running(made):
+        yield made
 
 
 def memory(number: int, text: str = "", *, scope: str = "household") -> Memory:
@@ -60,7 +67,9 @@ async def everything(store: MemoryStore) -> list[tuple[Memory, list[float] | Non
     return [(one, vectors[one.id].tolist() if one.id in vectors else None) for one in rows]
 
 
-async def test_all_goes_to_postgresql_and_back(tmp_path: Path, server: PostgresServer) -> None:
+async def test_all_goes_to_a_server_and_back(
+    tmp_path: Path, server: PostgresServer | MilvusLiteServer
+) -> None:
     settings, notes = MemorySettings(), NoteBook()
     url = server.fresh_url()
     names = [f"sqlite:{tmp_path / 'a.sqlite'}", url, f"sqlite:{tmp_path / 'b.sqlite'}"]

@@ -58,7 +58,8 @@ class MilvusServer:
 
     def __init__(self, url: str, *, token: str = "") -> None:
         parts = urlsplit(url)
-        is_file = parts.scheme not in {"http", "https", "tcp"}
+        is_file = url.endswith(".db")
+        self._is_url = is_file or (parts.scheme in {"http", "https", "tcp"} and bool(parts.netloc))
         self._place = f"Milvus at {url if is_file else parts.netloc.rpartition('@')[2]}"
         self._database = "" if is_file else parts.path.strip("/")
         self._url = url if is_file else parts._replace(path="").geturl()
@@ -73,6 +74,9 @@ class MilvusServer:
         Raises:
             ConfigError: the server cannot be reached, or refuses us.
         """
+        if not self._is_url:
+            msg = "milvus_url in [memory] is no URL; write http://HOST:19530/DATABASE"
+            raise ConfigError(msg)
         try:
             with self._translated():
                 version = await asyncio.to_thread(self._find_database)
