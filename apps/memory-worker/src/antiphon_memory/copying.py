@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from antiphon_contracts import ConfigError, EngineError
+from antiphon_contracts import ConfigError, EngineError, new_id
 from numpy.typing import NDArray
 
 from antiphon_memory.service import EVERYWHERE, Memory, MemoryStore
-from antiphon_memory.simultaneous import at_once
 
 ROWS_AT_ONCE = 256
-WRITES_AT_ONCE = 16
 _ROUND = 1 << 256
 
 Progress = Callable[[str, int], None]
@@ -123,23 +120,31 @@ async def _write(
     *,
     with_vectors: bool,
 ) -> int:
-    slots = asyncio.Semaphore(WRITES_AT_ONCE)
-
-    async def write(row: Row) -> None:
-        async with slots:
-            memory, vector = row.memory, row.vector if with_vectors else None
-            if memory.superseded_by is None:
-                await target.remember(f"copy:{memory.id}", memory, vector)
-            else:
-                await target.restore(f"copy:{memory.id}", [memory])
-
     read = written = 0
     async for part in _parts(source):
-        new = [row for row in part if _text_digest(row.memory) not in known]
-        await at_once(**{f"copy-{number}": write(row) for number, row in enumerate(new)})
-        read, written = read + len(part), written + len(new)
+        new = [row.memory for row in part if _text_digest(row.memory) not in known]
+        if new:
+            written += (await target.restore(f"copy:{new_id()}", new)).count
+        if with_vectors:
+            await _give_vectors(target, part, {one.id for one in new}, may_have=bool(known))
+        read += len(part)
         on_progress("copied", read)
     return written
+
+
+async def _give_vectors(
+    target: MemoryStore, part: Sequence[Row], new: set[str], *, may_have: bool
+) -> None:
+    """Give vectors to what was just written, and to what a stopped copy left without."""
+    having = [row for row in part if row.vector is not None]
+    there = await target.vectors_of([row.memory.id for row in having]) if may_have else {}
+    lacking = {
+        row.memory.id: row.vector
+        for row in having
+        if row.vector is not None and (row.memory.id in new or row.memory.id not in there)
+    }
+    if lacking:
+        await target.set_vectors(list(lacking), np.stack(list(lacking.values())))
 
 
 async def _verify(
