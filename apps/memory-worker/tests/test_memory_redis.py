@@ -272,6 +272,22 @@ async def test_more_questions_than_connections_are_all_answered(url: str) -> Non
     assert all(task.result() == ["hello"] for task in tasks)
 
 
+async def test_nobody_waits_while_others_are_served_twice(url: str) -> None:
+    async with opened(built(url)) as store:
+        await put(store, "a")
+        served = [0] * 32
+
+        async def ask_on(number: int) -> None:
+            while sum(served) < 640:
+                assert await texts(store) == ["hello"]
+                served[number] += 1
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(len(served)):
+                group.create_task(ask_on(number))
+        assert min(served) > 15
+
+
 async def test_it_says_what_failed_and_goes_on_when_that_is_back(tmp_path: Path) -> None:
     with running(RedisServer(tmp_path)) as mortal:
         async with opened(built(mortal.fresh_url())) as store:

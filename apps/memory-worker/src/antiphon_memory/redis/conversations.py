@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import NamedTuple, TypeAlias, cast
 
 import orjson
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from antiphon_memory.conversations import (
@@ -125,15 +126,9 @@ class RedisConversations:
 
         Where we may not ask for that, or it is at it for long, it does so when the log has grown.
         """
-        with self._server.commands() as client, suppress(ResponseError):
-            for _ in range(REWRITE_TRIES):
-                state = await client.info("persistence")
-                if not state.get("aof_enabled"):
-                    break
-                if not state.get("aof_rewrite_in_progress"):
-                    await client.bgrewriteaof()
-                    break
-                await asyncio.sleep(REWRITE_RETRY_S)
+        async with self._server.commands() as client:
+            with suppress(ResponseError):
+                await _rewrite_log(client)
 
     # Reading
 
@@ -186,9 +181,20 @@ class RedisConversations:
         return cast("list[_Page]", await self._run(TURNS, skip, limit, *ids))
 
     async def _run(self, script: str, *values: str | bytes | int) -> object:
-        with self._server.commands() as client:
+        async with self._server.commands() as client:
             answer = client.register_script(script)([ROOT], list(values))
             return await cast("Awaitable[object]", answer)
+
+
+async def _rewrite_log(client: Redis) -> None:
+    for _ in range(REWRITE_TRIES):
+        state = await client.info("persistence")
+        if not state.get("aof_enabled"):
+            break
+        if not state.get("aof_rewrite_in_progress"):
+            await client.bgrewriteaof()
+            break
+        await asyncio.sleep(REWRITE_RETRY_S)
 
 
 def _whose(conversation: str | None) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import cast
@@ -74,6 +75,9 @@ class RedisServer:
             msg = "redis_url in [memory] is no URL of Redis; write redis://host:6379/0"
             raise ConfigError(msg) from error
         self._client = Redis(connection_pool=self._pool)
+        # First come, first served. The pool alone lends a connection that comes back to whoever
+        # asks in that moment, and some wait until they are told that there is none.
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self._open = False
 
     @asynccontextmanager
@@ -96,9 +100,9 @@ class RedisServer:
             self._open = False
             await self._pool.disconnect()
 
-    @contextmanager
-    def commands(self) -> Iterator[Redis]:
-        """Give the client for the time of some commands.
+    @asynccontextmanager
+    async def commands(self) -> AsyncIterator[Redis]:
+        """Give the client for the time of some commands, one after the other.
 
         Raises:
             EngineError: the server failed, or the store is closed.
@@ -107,7 +111,15 @@ class RedisServer:
             msg = "The conversation store is closed; ask again when it has started."
             raise EngineError(msg, retryable=True)
         with self._translated():
-            yield self._client
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await self._turns.acquire()
+            except TimeoutError as error:
+                raise TooSlowError from error
+            try:
+                yield self._client
+            finally:
+                self._turns.release()
 
     @property
     def _place(self) -> str:
