@@ -458,4 +458,4 @@ async def test_a_server_that_comes_late_is_adopted_without_a_restart(tmp_path: P
         assert not await home.is_ready()
         async with serving(Server(), port):
             await eventually(home.goes_by_meaning)
-            assert await home.is_ready()
+            await eventually(home.is_ready)
