@@ -204,7 +204,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "paho": ("antiphon_runtime/paho_transport",),
     "amqtt": ("antiphon_runtime/broker",),
     "cryptography": ("antiphon/secure/certificates",),
-    "aiosqlite": ("antiphon_memory/sqlite", "antiphon_tools/engine"),
+    "aiosqlite": ("antiphon_memory/sqlite", "antiphon_timer/sqlite", "antiphon_tools/engine"),
     "httpcore2": ("antiphon_documents/connecting",),
     "idna": ("antiphon_documents/urls",),
     "lxml": ("antiphon_documents/extraction",),

@@ -20,7 +20,7 @@ PLAIN = "text/plain or application/json"
 DIALOGUE_STATE = Topic[DialogueState](
     "dialogue/{site}/state",
     1,
-    Flow(Role.ROUTER, Role.SATELLITE | PEOPLE),
+    Flow(Role.ROUTER, Role.SATELLITE | Role.TIMER | PEOPLE),
     "Idle, listening, thinking, speaking or paused.",
     retain=True,
     model=DialogueState,

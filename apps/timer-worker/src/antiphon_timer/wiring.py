@@ -1,0 +1,114 @@
+"""What the timer worker is made of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from antiphon_contracts import (
+    ANNOUNCE,
+    DIALOGUE_STATE,
+    PLAYBACK_STATUS,
+    TIMER_CHANGE,
+    TIMER_QUERY,
+    TIMER_SET,
+    ConfigError,
+    DialogueState,
+    Message,
+    PlaybackStatus,
+)
+from antiphon_runtime import Wiring, Worker, listen, running, serve
+
+from antiphon_timer.clock import Clock, SystemClock
+from antiphon_timer.ledger import Ledger, TimerStore
+from antiphon_timer.ringing import Manner, Ringer
+from antiphon_timer.service import Rules, TimerService
+from antiphon_timer.settings import TimerSettings
+from antiphon_timer.sounding import BusVoice, Loudspeakers
+from antiphon_timer.sqlite import SqliteTimers
+from antiphon_timer.telling import Teller
+from antiphon_timer.zones import Zone
+
+REMINDER_RING_S = 420.0
+"""A reminder that nobody heard is said again within this."""
+
+
+def build(worker: Worker[TimerSettings]) -> Wiring:
+    """Build the worker on the machine's own clock and disk.
+
+    Raises:
+        ConfigError: there is no such time zone.
+    """
+    path = worker.settings.path or worker.runtime.data_dir / "timers.sqlite"
+    return wire(worker, SqliteTimers(path.absolute(), worker.health), SystemClock())
+
+
+def wire(worker: Worker[TimerSettings], store: TimerStore, clock: Clock) -> Wiring:
+    """Build the worker around a store and a clock.
+
+    Raises:
+        ConfigError: there is no such time zone.
+    """
+    settings, bus, health = worker.settings, worker.bus, worker.health
+    ledger = Ledger(store, bus, clock, health)
+    service = TimerService(ledger, clock, _rules(settings))
+    speakers, voice = Loudspeakers(bus, clock.boot), BusVoice(bus)
+    manner = Manner(volume=settings.volume, speaks=settings.speak)
+    ringer = Ringer(ledger, speakers, voice, clock, manner, service.silence)
+    teller = Teller(service, voice, clock)
+
+    def on_ledger_change() -> None:
+        ringer.stir()
+        teller.stir()
+        health.engine = f"{sum(entry.state != 'missed' for entry in ledger)} timers"
+
+    ledger.on_change = on_ledger_change
+
+    async def on_playback(message: Message[PlaybackStatus]) -> None:
+        if speakers.on_playback(message):
+            here = [entry for entry in ledger if entry.site_id == message.site_id]
+            await service.silence(here)
+
+    async def on_state(message: Message[DialogueState]) -> None:
+        if speakers.on_state(message):
+            ringer.stir()
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with store.open():
+            await ledger.load()
+            await service.start()
+            on_ledger_change()
+            tasks = {"timers": service.run(), "ringer": ringer.run(), "ledger": ledger.keep()}
+            async with running(**tasks, teller=teller.run()):
+                yield
+
+    return Wiring(
+        [
+            serve(TIMER_SET, service.on_set),
+            serve(TIMER_CHANGE, service.on_change),
+            serve(TIMER_QUERY, service.on_query),
+            listen(PLAYBACK_STATUS, on_playback),
+            listen(DIALOGUE_STATE, on_state),
+        ],
+        requests=[ANNOUNCE],
+        lifespan=lifespan,
+    )
+
+
+def _rules(settings: TimerSettings) -> Rules:
+    try:
+        Zone(settings.timezone)
+    except ConfigError as error:
+        msg = f"timezone in [timer]: {error}"
+        raise ConfigError(msg) from None
+    return Rules(
+        ring_s={
+            "timer": settings.timer_ring_s,
+            "alarm": settings.alarm_ring_s,
+            "reminder": REMINDER_RING_S,
+        },
+        snooze_s=settings.snooze_s,
+        late_s=settings.late_s,
+        zone=settings.timezone,
+    )
