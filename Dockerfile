@@ -71,6 +71,11 @@ COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_router"]
 
+FROM core AS timer
+COPY --from=wheel /out/ /
+USER antiphon
+CMD ["python", "-m", "antiphon_timer"]
+
 FROM core AS stt
 COPY --from=build /opt/requirements/stt.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \

@@ -51,10 +51,11 @@ WORKERS = (
     "antiphon_memory",
     "antiphon_router",
     "antiphon_satellite",
+    "antiphon_timer",
     "antiphon_tts",
     str(SUPPORT / "counting_tools.py"),
 )
-KINDS = {"llm", "memory", "router", "satellite", "tools", "tts"}
+KINDS = {"llm", "memory", "router", "satellite", "timer", "tools", "tts"}
 DISK = "size=2m,nr_inodes=200,mode=0700"
 START_S = 60.0
 MAX_ACCEPTED = 500

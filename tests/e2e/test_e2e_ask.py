@@ -69,6 +69,7 @@ def test_status_shows_every_worker(stack: Stack) -> None:
         "llm",
         "memory",
         "router",
+        "timer",
         "tools",
         "satellite",
     }

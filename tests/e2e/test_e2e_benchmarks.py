@@ -15,7 +15,7 @@ from figures import Report
 pytestmark = pytest.mark.e2e
 
 ENGINES = ("stt", "tts", "memory", "llm")
-PROCESSES = {"up", "broker", "satellite", "router", "tools", "wake", *ENGINES}
+PROCESSES = {"up", "broker", "satellite", "router", "timer", "tools", "wake", *ENGINES}
 
 
 def reports_of(folder: Path, *names: str) -> list[Report]:

@@ -53,6 +53,7 @@ ROLES = {
     "wake-1": Role.WAKE,
     "stt-1": Role.STT,
     "llm-1": Role.LLM,
+    "timer-1": Role.TIMER,
     "tools-1": Role.TOOLS,
     "router-1": Role.ROUTER,
     "memory-1": Role.MEMORY,

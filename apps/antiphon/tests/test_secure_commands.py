@@ -69,11 +69,11 @@ def test_init_makes_everything_for_its_owner_alone(antiphon: Type, folder: Path)
     assert "antiphon up --secure" in said
     assert folder.stat().st_mode & 0o777 == 0o700
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) >= 8 + 2 * 8
+    assert len(files) >= 8 + 2 * 9
     for path in folder.rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     assert {user.name for user in household(folder).users} == {
-        *("memory-1", "tools-1", "stt-1", "wake-1", "tts-1", "llm-1", "router-1"),
+        *("memory-1", "timer-1", "tools-1", "stt-1", "wake-1", "tts-1", "llm-1", "router-1"),
         *("satellite-default", "metrics", "operator"),
     }
 

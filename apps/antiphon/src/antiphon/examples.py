@@ -27,6 +27,7 @@ PACKAGES = (
     "antiphon_router",
     "antiphon_llm",
     "antiphon_memory",
+    "antiphon_timer",
     "antiphon_tools",
     "antiphon_tts",
 )

@@ -29,6 +29,7 @@ from antiphon.output import (
     print_json,
 )
 from antiphon.secure.command_line import secure_app
+from antiphon.timer_commands import timers_app
 from antiphon.tool_commands import tools_app
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ app.add_typer(history_app, name="history")
 app.add_typer(dead_app, name="dead")
 app.add_typer(memory_app, name="memory")
 app.add_typer(knowledge_app, name="knowledge")
+app.add_typer(timers_app, name="timers")
 app.add_typer(tools_app, name="tools")
 app.command()(mcp)
 

@@ -45,6 +45,7 @@ class Part:
 
 PARTS = (
     Part("memory", "antiphon_memory"),
+    Part("timer", "antiphon_timer"),
     Part("tools", "antiphon_tools"),
     Part("stt", "antiphon_stt"),
     Part("wake", "antiphon_wake"),

@@ -28,7 +28,7 @@ MOUNTED = "/run/antiphon"
 """Where a container finds its files; `deploy/broker` looks there as well."""
 
 PUBLISHED_ON = "0.0.0.0"  # noqa: S104  (the network is what this is for)
-WORKERS = ("stt", "wake", "tts", "llm", "memory", "tools", "router")
+WORKERS = ("stt", "wake", "tts", "llm", "memory", "tools", "timer", "router")
 SATELLITES = ("satellite", "satellite-audio")
 _DIRECTORY_MODE = 0o755
 _FILE_MODE = 0o644
