@@ -49,6 +49,12 @@ _LENGTHS_S: dict[TimerKind, float] = {"timer": 1.5, "alarm": 2.4, "reminder": 1.
 _OVERTONES = ((1.0, 1.0), (2.0, 0.3), (3.0, 0.12))
 
 
+def tune() -> None:
+    """Compute all chimes, which takes some milliseconds."""
+    for kind in _PATTERNS:
+        _sound(kind)
+
+
 def length_s(kind: TimerKind) -> float:
     """Return how long a chime is, in seconds."""
     return _LENGTHS_S[kind]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from antiphon_contracts import DialogueState, Message, PlaybackStatus
+
 from antiphon_timer import phrases
 from antiphon_timer.clock import Clock
 from antiphon_timer.entry import Entry
@@ -58,7 +60,7 @@ class Ringer:
         voice: who speaks.
         clock: the time.
         manner: how it rings.
-        on_reminded: told of a reminder that was heard, or has been said often enough.
+        silence: ends the ringing of what was heard, or said often enough, or stopped by a button.
     """
 
     def __init__(
@@ -68,14 +70,14 @@ class Ringer:
         voice: Voice,
         clock: Clock,
         manner: Manner,
-        on_reminded: Callable[[Sequence[Entry]], Awaitable[None]],
+        silence: Callable[[Sequence[Entry]], Awaitable[None]],
     ) -> None:
         self._ledger = ledger
         self._speakers = speakers
         self._voice = voice
         self._clock = clock
         self._manner = manner
-        self._on_reminded = on_reminded
+        self._silence = silence
         self._changed = asyncio.Event()
         self._stirred: dict[str, asyncio.Event] = {}
         self._at_work: set[str] = set()
@@ -86,6 +88,17 @@ class Ringer:
         self._changed.set()
         for event in self._stirred.values():
             event.set()
+
+    async def on_playback(self, message: Message[PlaybackStatus]) -> None:
+        """Note what a satellite plays; its button stops what rings there."""
+        if self._speakers.on_playback(message):
+            site_id = message.site_id
+            await self._silence([entry for entry in self._ledger if entry.site_id == site_id])
+
+    async def on_state(self, message: Message[DialogueState]) -> None:
+        """Note what goes on at a site."""
+        if self._speakers.on_state(message):
+            self.stir()
 
     async def run(self) -> None:
         """Ring, for ever."""
@@ -218,7 +231,7 @@ class Ringer:
         finally:
             del self._stirred[name]
         if self._rings(entry):
-            await self._on_reminded([entry])
+            await self._silence([entry])
 
     def _rings(self, entry: Entry) -> bool:
         now = self._ledger.find(entry.id)

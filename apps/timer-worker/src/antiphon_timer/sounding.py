@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from importlib import import_module
@@ -29,6 +28,8 @@ from antiphon_runtime import Bus
 MAX_SITES = 512
 KNOWN_S = 30.0
 """A chime of which no satellite says anything is forgotten after this."""
+
+_LOADED: list[ModuleType] = []
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +81,14 @@ class Loudspeakers:
         self._playing: OrderedDict[str, str] = OrderedDict()
         self._states: OrderedDict[str, str] = OrderedDict()
 
+    async def tune(self) -> None:
+        """Compute the chimes, so that the first one sounds in time."""
+        chimes = await load_chimes()
+        await asyncio.to_thread(chimes.tune)
+
     async def chime(self, site_id: str, kind: TimerKind, loudness: float) -> float:
         """Play a chime; returns at once, with its length in seconds."""
-        chimes = await _chimes()
+        chimes = await load_chimes()
         frames: list[bytes] = chimes.chime(kind, loudness)
         utterance = f"ring-{new_id()}"
         now = self._now()
@@ -138,12 +144,11 @@ class Loudspeakers:
         return before != message.data.state
 
 
-async def _chimes() -> ModuleType:
-    """Import the chimes when the first one rings: numpy takes 13 MB and some time."""
-    name = "antiphon_timer.chimes"
-    if name in sys.modules:
-        return sys.modules[name]
-    return await asyncio.to_thread(import_module, name)
+async def load_chimes() -> ModuleType:
+    """Import the chimes when there is something to ring: numpy takes 13 MB and some time."""
+    if not _LOADED:
+        _LOADED.append(await asyncio.to_thread(import_module, "antiphon_timer.chimes"))
+    return _LOADED[0]
 
 
 def _note(table: OrderedDict[str, str], site_id: str, value: str) -> None:

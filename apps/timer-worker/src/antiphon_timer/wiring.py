@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,9 +14,6 @@ from antiphon_contracts import (
     TIMER_QUERY,
     TIMER_SET,
     ConfigError,
-    DialogueState,
-    Message,
-    PlaybackStatus,
 )
 from antiphon_runtime import Wiring, Worker, listen, running, serve
 
@@ -56,22 +54,20 @@ def wire(worker: Worker[TimerSettings], store: TimerStore, clock: Clock) -> Wiri
     manner = Manner(volume=settings.volume, speaks=settings.speak)
     ringer = Ringer(ledger, speakers, voice, clock, manner, service.silence)
     teller = Teller(service, voice, clock)
+    wanted = asyncio.Event()
 
     def on_ledger_change() -> None:
         ringer.stir()
         teller.stir()
+        if len(ledger):
+            wanted.set()
         health.engine = f"{sum(entry.state != 'missed' for entry in ledger)} timers"
 
     ledger.on_change = on_ledger_change
 
-    async def on_playback(message: Message[PlaybackStatus]) -> None:
-        if speakers.on_playback(message):
-            here = [entry for entry in ledger if entry.site_id == message.site_id]
-            await service.silence(here)
-
-    async def on_state(message: Message[DialogueState]) -> None:
-        if speakers.on_state(message):
-            ringer.stir()
+    async def tune() -> None:
+        await wanted.wait()
+        await speakers.tune()
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -80,7 +76,7 @@ def wire(worker: Worker[TimerSettings], store: TimerStore, clock: Clock) -> Wiri
             await service.start()
             on_ledger_change()
             tasks = {"timers": service.run(), "ringer": ringer.run(), "ledger": ledger.keep()}
-            async with running(**tasks, teller=teller.run()):
+            async with running(**tasks, teller=teller.run(), tune=tune()):
                 yield
 
     return Wiring(
@@ -88,8 +84,8 @@ def wire(worker: Worker[TimerSettings], store: TimerStore, clock: Clock) -> Wiri
             serve(TIMER_SET, service.on_set),
             serve(TIMER_CHANGE, service.on_change),
             serve(TIMER_QUERY, service.on_query),
-            listen(PLAYBACK_STATUS, on_playback),
-            listen(DIALOGUE_STATE, on_state),
+            listen(PLAYBACK_STATUS, ringer.on_playback),
+            listen(DIALOGUE_STATE, ringer.on_state),
         ],
         requests=[ANNOUNCE],
         lifespan=lifespan,

@@ -34,10 +34,8 @@ from antiphon_contracts import (
 from antiphon_runtime import serve
 from antiphon_runtime.testing.house import Heard, House
 
-from antiphon_timer import (
-    TimerSettings,
-    chimes,  # noqa: F401  (numpy is there before the first ring: no thread)
-)
+from antiphon_timer import TimerSettings
+from antiphon_timer.sounding import load_chimes
 from antiphon_timer.testing.virtual import MemoryTimers, VirtualClock, settle
 from antiphon_timer.wiring import wire
 
@@ -154,6 +152,7 @@ class TimerHome:
 @asynccontextmanager
 async def timer_home(*, started: bool = True) -> AsyncIterator[TimerHome]:
     """Yield a house with a timer worker."""
+    await load_chimes()  # in virtual time a thread is too late
     async with House(requests=[TIMER_SET, TIMER_CHANGE, TIMER_QUERY]) as house:
         home = TimerHome(house, VirtualClock(SATURDAY), MemoryTimers())
         home.events = await house.hear(TIMER_EVENT)
