@@ -144,7 +144,7 @@ async def test_nothing_is_spoken_if_that_is_not_wanted(home: TimerHome) -> None:
     await home.hire_router()
     await home.set(after_s=10, name="pasta")
     await home.set(after_s=10, kind="reminder", text="call Ada")
-    await home.clock.advance(80)
+    await home.clock.advance(200)
     assert home.announced == []
     assert home.happened.count("stopped") == 2
 
@@ -199,6 +199,47 @@ async def test_a_reminder_can_be_put_off(home: TimerHome) -> None:
     await home.clock.advance(500)
     assert len(home.announced) == 3
     assert home.happened[-1] == "stopped"
+
+
+async def test_a_reminder_waits_for_what_rings_at_its_site(home: TimerHome) -> None:
+    await home.hire_router()
+    await home.set(after_s=10, name="tea")
+    await home.set(after_s=11, kind="reminder", text="call Ada")
+    await home.clock.advance(40)
+    assert [one.priority for one in home.announced] == [20]
+    await home.do("stop", kind="timer")
+    await home.clock.advance(5)
+    assert [one.priority for one in home.announced] == [20, 0]
+    assert home.happened.count("stopped") == 2
+
+
+async def test_what_rings_over_a_reminder_has_it_said_again(home: TimerHome) -> None:
+    await home.hire_router()
+    home.outcome = "interrupted"
+    home.router_waits = True
+    await home.set(after_s=10, kind="reminder", text="call Ada")
+    await home.set(after_s=13)
+    await home.clock.advance(15)
+    home.router_may_speak.set()
+    await home.clock.advance(5)
+    assert [one.state for one in await home.timers(kind="reminder")] == ["ringing"]
+    await home.clock.advance(150)
+    assert len(home.announced) == 2
+    assert await home.timers() == []
+
+
+async def test_the_router_may_silence_a_chime_for_our_own_words(home: TimerHome) -> None:
+    await home.hire_router()
+    home.router_waits = True
+    await home.set(after_s=10, name="tea")
+    await home.clock.advance(12)
+    assert len(home.announced) == 1
+    home.plays("started", home.chimes[0], 0)
+    home.plays("stopped", home.chimes[0], 40)
+    await settle()
+    home.router_may_speak.set()
+    await home.clock.advance(10)
+    assert [one.state for one in await home.timers()] == ["ringing"]
 
 
 # What was missed

@@ -81,7 +81,8 @@ class Ringer:
         self._changed = asyncio.Event()
         self._stirred: dict[str, asyncio.Event] = {}
         self._at_work: set[str] = set()
-        self._spoken: dict[str, int] = {}
+        self._spoken: set[str] = set()
+        self._speaking: set[str] = set()
 
     def stir(self) -> None:
         """Look again what rings: something has changed."""
@@ -90,9 +91,12 @@ class Ringer:
             event.set()
 
     async def on_playback(self, message: Message[PlaybackStatus]) -> None:
-        """Note what a satellite plays; its button stops what rings there."""
-        if self._speakers.on_playback(message):
-            site_id = message.site_id
+        """Note what a satellite plays; its button stops what rings there.
+
+        While our own words are on their way, it is the router that makes room for them.
+        """
+        site_id = message.site_id
+        if self._speakers.on_playback(message) and site_id not in self._speaking:
             await self._silence([entry for entry in self._ledger if entry.site_id == site_id])
 
     async def on_state(self, message: Message[DialogueState]) -> None:
@@ -179,13 +183,9 @@ class Ringer:
 
     async def _speak(self, site_id: str, event: asyncio.Event) -> None:
         """Have the words of what began to ring spoken, once."""
-        self._spoken = {
-            name: times
-            for name, times in self._spoken.items()
-            if (entry := self._ledger.find(name)) is not None and entry.state == "ringing"
-        }
+        self._spoken &= {entry.id for entry in self._ledger if entry.state == "ringing"}
         new = [entry for entry in self._sounding(site_id) if entry.id not in self._spoken]
-        self._spoken |= dict.fromkeys((entry.id for entry in new), 1)
+        self._spoken |= {entry.id for entry in new}
         texts = [text for text in map(phrases.ringing, new) if text]
         if not texts or not self._manner.speaks:
             return
@@ -202,7 +202,11 @@ class Ringer:
             saying.cancel()
 
     async def _say(self, site_id: str, text: str, said: asyncio.Event) -> None:
-        await self._voice.say(site_id, text, priority=ALARM_PRIORITY, within_s=SPOKEN_WITHIN_S)
+        self._speaking.add(site_id)
+        try:
+            await self._voice.say(site_id, text, priority=ALARM_PRIORITY, within_s=SPOKEN_WITHIN_S)
+        finally:
+            self._speaking.discard(site_id)
         said.set()
         self.stir()
 
@@ -215,23 +219,30 @@ class Ringer:
             for number in range(REMINDED_TIMES):
                 if number:
                     await self._rest_of(entry, event, AGAIN_S)
-                if not self._rings(entry):
-                    return
-                length_s = await self._speakers.chime(
-                    entry.site_id, "reminder", self._manner.volume
-                )
-                await self._rest_of(entry, event, length_s)
-                if self._manner.speaks and await self._voice.say(
-                    entry.site_id,
-                    phrases.ringing(entry),
-                    priority=0,
-                    within_s=REMINDED_WITHIN_S,
-                ):
+                await self._wait_for_silence(entry, event)
+                if not self._rings(entry) or await self._was_reminded(entry, event):
                     break
         finally:
             del self._stirred[name]
         if self._rings(entry):
             await self._silence([entry])
+
+    async def _was_reminded(self, entry: Entry, event: asyncio.Event) -> bool:
+        site_id = entry.site_id
+        length_s = await self._speakers.chime(site_id, "reminder", self._manner.volume)
+        await self._rest_of(entry, event, length_s)
+        if not self._manner.speaks or not self._rings(entry):
+            return False
+        text = phrases.ringing(entry)
+        outcome = await self._voice.say(site_id, text, priority=0, within_s=REMINDED_WITHIN_S)
+        # A person may cut it short, and has heard it; what rings here may not.
+        return outcome == "heard" or (outcome == "interrupted" and not self._sounding(site_id))
+
+    async def _wait_for_silence(self, entry: Entry, event: asyncio.Event) -> None:
+        """Wait until nothing else rings at a reminder's site."""
+        while self._sounding(entry.site_id) and self._rings(entry):
+            event.clear()
+            await self._clock.wait(event, None)
 
     def _rings(self, entry: Entry) -> bool:
         now = self._ledger.find(entry.id)

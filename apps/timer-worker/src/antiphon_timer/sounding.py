@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol
+from typing import Literal, Protocol
 
 import structlog
 from antiphon_contracts import (
@@ -34,15 +34,14 @@ _LOADED: list[ModuleType] = []
 log = structlog.get_logger(__name__)
 
 
+Outcome = Literal["heard", "interrupted", "unheard", "failed", "absent"]
+
+
 class Voice(Protocol):
     """Speaks, if somebody is there who can."""
 
-    async def say(self, site_id: str, text: str, *, priority: int, within_s: float) -> bool | None:
-        """Say a text at a site and return when it was heard.
-
-        Returns:
-            Whether it was heard; None if nobody is there who could say it.
-        """
+    async def say(self, site_id: str, text: str, *, priority: int, within_s: float) -> Outcome:
+        """Say a text at a site and return when that is over; `absent` if nobody can say it."""
 
 
 class BusVoice:
@@ -55,15 +54,15 @@ class BusVoice:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def say(self, site_id: str, text: str, *, priority: int, within_s: float) -> bool | None:
+    async def say(self, site_id: str, text: str, *, priority: int, within_s: float) -> Outcome:
         """See the port."""
         order = Announce(text=text, sites=(site_id,), priority=priority)
         try:
             done = await self._bus.request(ANNOUNCE, order, timeout_s=within_s, site_id=site_id)
         except BusError as error:
             log.info("timer.unspoken", reason=type(error).__name__)
-            return None
-        return any(at.state in {"heard", "interrupted"} for at in done.sites)
+            return "absent"
+        return done.sites[0].state if done.sites else "unheard"
 
 
 class Loudspeakers:

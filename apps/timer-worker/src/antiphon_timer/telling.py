@@ -56,12 +56,12 @@ class Teller:
         unheard = 0
         while self._clock.boot() < until and unheard < UNHEARD_TIMES:
             late = [(entry, -entry.left_s(self._clock)) for entry in entries]
-            heard = await self._voice.say(
+            outcome = await self._voice.say(
                 site_id, phrases.missed(late), priority=0, within_s=HEARD_WITHIN_S
             )
-            if heard:
+            if outcome in {"heard", "interrupted"}:
                 await self._service.note_told(entries)
                 return
-            unheard += heard is False
+            unheard += outcome != "absent"
             await self._clock.wait(asyncio.Event(), AGAIN_S)
         self._given_up |= {entry.id for entry in entries}

@@ -27,8 +27,8 @@ from antiphon_timer.sqlite import SqliteTimers
 from antiphon_timer.telling import Teller
 from antiphon_timer.zones import Zone
 
-REMINDER_RING_S = 420.0
-"""A reminder that nobody heard is said again within this."""
+REMINDED_WITHIN_S = 420.0
+"""A reminder that nobody heard is said again within this, after what rings at its site."""
 
 
 def build(worker: Worker[TimerSettings]) -> Wiring:
@@ -102,7 +102,7 @@ def _rules(settings: TimerSettings) -> Rules:
         ring_s={
             "timer": settings.timer_ring_s,
             "alarm": settings.alarm_ring_s,
-            "reminder": REMINDER_RING_S,
+            "reminder": settings.alarm_ring_s + REMINDED_WITHIN_S,
         },
         snooze_s=settings.snooze_s,
         late_s=settings.late_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -55,6 +56,8 @@ class TimerHome:
         frames: the sound.
         announced: what the router was asked to say.
         outcome: how an announcement ends.
+        router_waits: whether an announcement ends only when `router_may_speak` is set.
+        router_may_speak: see above.
     """
 
     def __init__(self, house: House, clock: VirtualClock, store: MemoryTimers) -> None:
@@ -66,6 +69,8 @@ class TimerHome:
         self.frames: Heard = Heard()
         self.announced: list[Announce] = []
         self.outcome = "heard"
+        self.router_waits = False
+        self.router_may_speak = asyncio.Event()
         self._worker = AsyncExitStack()
 
     async def start(self, **settings: Any) -> None:
@@ -86,6 +91,8 @@ class TimerHome:
         async def on_announce(message: Message[Announce]) -> Announced:
             self.announced.append(message.data)
             (site,) = message.data.sites
+            if self.router_waits:
+                await self.router_may_speak.wait()
             return Announced(
                 sites=(AnnouncedAt.model_validate({"site": site, "state": self.outcome}),)
             )
