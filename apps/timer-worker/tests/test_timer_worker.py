@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from antiphon_audio import wav
@@ -26,6 +26,7 @@ from antiphon_contracts import (
     TIMER_SET,
     Message,
     Payload,
+    RequestTopic,
     TimerChange,
     TimerQuery,
     TimerSelector,
@@ -45,6 +46,8 @@ from antiphon_runtime.broker import BrokerAddress, EmbeddedBroker, embedded_brok
 from antiphon_runtime.testing.house import Heard
 
 pytestmark = pytest.mark.integration
+
+REQUESTS: list[RequestTopic[Any, Any]] = [TIMER_SET, TIMER_CHANGE, TIMER_QUERY]
 
 P = TypeVar("P", bound=Payload)
 
@@ -112,7 +115,7 @@ async def a_home(folder: Path) -> AsyncIterator[Home]:
                 into(home.answers, TIMER_LIST),
                 listen_raw(AUDIO_OUT, on_frame),
             ],
-            [TIMER_SET, TIMER_CHANGE, TIMER_QUERY],
+            REQUESTS,
         )
         await home.start()
         try:

@@ -92,7 +92,7 @@ TABLE = {
             "timer/done timer/list timer/event/+ audio/+/out/+ playback/+/control announce "
             "health/w-1"
         ),
-        "timer/set timer/change timer/query playback/+/status announced",
+        "timer/set timer/change timer/query playback/+/status dialogue/+/state announced",
     ),
     Role.OPERATOR: (
         (
