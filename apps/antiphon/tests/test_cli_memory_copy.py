@@ -41,7 +41,8 @@ def test_memories_are_copied_and_a_second_time_refused(tmp_path: Path) -> None:
     done = antiphon("memory", "copy", "sqlite", there, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        f"2 memories of sqlite are in {there}, without vectors: 2 copied now, all verified.\n"
+        f"2 memories of sqlite are in {there}, without vectors: 2 copied now, all verified."
+        " Conversations and documents are not copied; they stay where they are.\n"
     )
     again = antiphon("memory", "copy", "sqlite", there, home=tmp_path)
     assert again.returncode == 78
@@ -49,6 +50,7 @@ def test_memories_are_copied_and_a_second_time_refused(tmp_path: Path) -> None:
     merged = antiphon("memory", "copy", "sqlite", there, "--merge", "--json", home=tmp_path)
     assert json.loads(merged.stdout) == {
         "from": "sqlite", "to": there, "memories": 2, "written": 0, "with_vectors": False,
+        "not_copied": ["conversations", "documents"],
     }  # fmt: skip
 
 

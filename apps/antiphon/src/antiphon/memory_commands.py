@@ -148,7 +148,10 @@ def memory_copy(
     merge: Annotated[bool, typer.Option("--merge", help="Add to what is there.")] = False,  # noqa: FBT002  (a flag of the command line)
     json: Json = False,  # noqa: FBT002  (a flag of the command line)
 ) -> None:
-    """Copy all from one store into another, and verify it. Stop the memory worker first."""
+    """Copy all memories from one store into another, and verify it.
+
+    Stop the memory worker first. Conversations and documents are not copied.
+    """
     import asyncio
 
     from antiphon_runtime import configure_logs

@@ -11,6 +11,9 @@ from antiphon_memory.settings import MemorySettings
 from antiphon_runtime.settings import RuntimeSettings, load_settings
 from rich.console import Console
 
+NOT_COPIED = ("conversations", "documents")
+"""What else the memory worker keeps."""
+
 
 class _Notes:
     """What stores have to say goes to standard error."""
@@ -42,7 +45,7 @@ async def copy(source: str, target: str, *, merge: bool) -> dict[str, object]:
 
         async with here.open(must_exist=True) as old, there.open() as new:
             done = await copy_memories(old, new, name=source, merge=merge, on_progress=show)
-    return {"from": here.name, "to": there.name, **asdict(done)}
+    return {"from": here.name, "to": there.name, **asdict(done), "not_copied": NOT_COPIED}
 
 
 def sentence(done: dict[str, object]) -> str:
@@ -51,4 +54,5 @@ def sentence(done: dict[str, object]) -> str:
     return (
         f"{done['memories']} memories of {done['from']} are in {done['to']}, {vectors}:"
         f" {done['written']} copied now, all verified."
+        f" {' and '.join(NOT_COPIED).capitalize()} are not copied; they stay where they are."
     )
