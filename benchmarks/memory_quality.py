@@ -10,6 +10,10 @@ Goals are for the ways without the floors that keep noise from the answer, since
 found, not its order. With them (`answered`) is told beside, and so is each half and each kind of
 question. nDCG, recall and the reciprocal rank are of the first ten. The interval is of the
 difference to vectors alone: 95 % of 2,000 samples of the questions drawn with replacement.
+
+With a reranker set as for the memory worker (`ANTIPHON_MEMORY_RERANKER=…` and the like),
+`reranked` is hybrid with it, without its time limit. What a question takes is told in ms, without
+its embedding.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,9 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from antiphon_contracts import ConfigError
 from antiphon_memory.embedding import Embedding
 from antiphon_memory.engine import onnx
 from antiphon_memory.ranking import Floors, fuse
+from antiphon_memory.reranking import Reranking
 from antiphon_memory.searching import Search
 from antiphon_memory.service import CANDIDATES, EVERYWHERE, Memory, candidates
 from antiphon_memory.settings import MemorySettings
@@ -34,9 +41,9 @@ from antiphon_memory.sqlite.memories import SqliteStore
 from antiphon_memory.testing import NoteBook
 from antiphon_memory.utterances import content_words
 from antiphon_models import ModelStore, default_root
-from antiphon_runtime import RuntimeSettings, load_settings
+from antiphon_runtime import RuntimeSettings, load_engine, load_settings
 from command import Options, main, say
-from figures import Figure, Report
+from figures import Figure, Report, Spread, spread
 from memory_corpus import logs_to_stderr
 from memory_questions import HALVES, SETS, Question, QuestionSet
 from numpy.typing import NDArray
@@ -44,6 +51,7 @@ from numpy.typing import NDArray
 BEST = 10
 QUICK_QUESTIONS = 10
 SAMPLES = 2_000
+UNHURRIED_S = 60.0
 OPEN = Floors(relevance=-1.0, keyword=-1.0)
 MEASURES = ("nDCG@10", "recall@10", "MRR@10")
 TS = 1_700_000_000.0
@@ -63,6 +71,7 @@ class Shelves:
     embedding: Embedding
     wordless: Embedding
     """One without a model: words alone decide."""
+    reranking: Reranking | None = None
 
     def ways(self) -> dict[str, Way]:
         """Return all ways to search, by name."""
@@ -75,6 +84,9 @@ class Shelves:
                 f"vectors{name}": _way(known, by_words=False),
                 f"hybrid{name}": _way(known, by_words=True),
             }
+        if self.reranking is not None:
+            known = Search([self.store], self.embedding, OPEN, reranking=self.reranking)
+            found["reranked"] = _way(known, by_words=True)
         return found
 
     async def _by_ranks(self, text: str) -> list[str]:
@@ -113,7 +125,37 @@ async def filled(known: QuestionSet) -> AsyncIterator[Shelves]:
             for number, text in enumerate(known.texts):
                 memory = Memory(str(number), text, "user", "household", TS + number)
                 await store.remember(f"message-{number}", memory, vectors[number])
-            yield Shelves(store, embedding, Embedding(onnx(MemorySettings(), models), NoteBook()))
+            wordless = Embedding(onnx(MemorySettings(), models), NoteBook())
+            async with reranked(models) as reranking:
+                yield Shelves(store, embedding, wordless, reranking)
+
+
+@asynccontextmanager
+async def reranked(models: ModelStore) -> AsyncIterator[Reranking | None]:
+    """Give the reranker of the settings, for the time of the block; None if there is none.
+
+    Raises:
+        ConfigError: it did not load.
+    """
+    settings = load_settings(MemorySettings)
+    if not settings.reranker:
+        yield None
+        return
+    settings = settings.model_copy(update={"reranker_timeout_s": UNHURRIED_S})
+    reranker = load_engine("antiphon.rerankers", settings.reranker)(settings, models)
+    notes = NoteBook()
+    reranking = Reranking(
+        reranker, notes, candidates=settings.reranker_candidates, timeout_s=UNHURRIED_S
+    )
+    async with reranking.open():
+        try:
+            async with asyncio.timeout(UNHURRIED_S):
+                await reranking.ready.wait()
+        except TimeoutError:
+            raise ConfigError("; ".join(notes.values()) or "the reranker did not load") from None
+        yield reranking
+        if notes:
+            say(f"the order stayed as it was at least once: {'; '.join(notes.values())}")
 
 
 def scores_of(found: Sequence[str], answers: frozenset[int]) -> tuple[float, float, float]:
@@ -124,10 +166,15 @@ def scores_of(found: Sequence[str], answers: frozenset[int]) -> tuple[float, flo
     return gained / ideal, len(hits) / len(answers), 1 / (1 + hits[0]) if hits else 0.0
 
 
-async def asked(way: Way, questions: Sequence[Question]) -> Scores:
-    """Return the scores of all questions, asked one after the other."""
-    rows = [scores_of(await way(one.text), one.answers) for one in questions]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(MEASURES))
+async def asked(way: Way, questions: Sequence[Question]) -> tuple[Scores, Spread]:
+    """Return the scores of all questions, asked one after the other, and what they took, in ms."""
+    rows, taken_ms = [], []
+    for one in questions:
+        begun = time.perf_counter()
+        found = await way(one.text)
+        taken_ms.append((time.perf_counter() - begun) * 1000)
+        rows.append(scores_of(found, one.answers))
+    return np.array(rows, dtype=np.float64), spread(taken_ms)
 
 
 def means(scores: Scores) -> dict[str, float]:
@@ -196,9 +243,16 @@ async def measure(options: Options) -> Report:
         questions = known.questions[: QUICK_QUESTIONS if options.quick else None]
         say(f"{name}: {len(known.texts)} texts, {len(questions)} questions")
         async with filled(known) as shelves:
-            scores = {way: await asked(find, questions) for way, find in shelves.ways().items()}
+            for one in questions:
+                await shelves.embedding.embed_or_none(one.text)  # and is known from then on
+            found = {way: await asked(find, questions) for way, find in shelves.ways().items()}
+        scores = {way: one for way, (one, _) in found.items()}
         report.figures += figures_of(name, scores)
-        report.details[name] = {"texts": len(known.texts), **details_of(questions, scores)}
+        report.details[name] = {
+            "texts": len(known.texts),
+            "ms per question": {way: taken.as_json() for way, (_, taken) in found.items()},
+            **details_of(questions, scores),
+        }
     return report
 
 
