@@ -138,15 +138,14 @@ class RerankServer:
             max_retries=0,
         )
 
-    async def _asked(self, client: AsyncOpenAI, body: Mapping[str, Any]) -> bytes:
-        from httpx import Response
-
+    async def _asked(self, client: AsyncOpenAI, body: Mapping[str, Any]) -> str:
         with translated(self._told):
             async with asyncio.timeout(self._timeout_s):
-                answer = await client.post("/rerank", body=body, cast_to=Response)
-                return answer.content
+                # `str` is the body as it came: the client knows no model of this answer.
+                answer: str = await client.post("/rerank", body=body, cast_to=str)
+                return answer
 
-    def _scores(self, body: bytes, count: int) -> list[float]:
+    def _scores(self, body: str, count: int) -> list[float]:
         try:
             answer = _ANSWER.validate_json(body)
         except ValidationError:
