@@ -9,10 +9,11 @@ from antiphon_contracts import EngineError
 from antiphon_memory.embedder import Vectors
 from antiphon_memory.embedding import Embedding
 from antiphon_memory.ranking import Floors
+from antiphon_memory.reranking import Reranking
 from antiphon_memory.searching import Passage, Search
 from antiphon_memory.service import EVERYWHERE, Candidate, Memory, Where, candidates
 from antiphon_memory.simultaneous import at_once
-from antiphon_memory.testing import NoteBook, WordEmbedder
+from antiphon_memory.testing import NoteBook, WordEmbedder, WordReranker
 
 pytestmark = pytest.mark.unit
 
@@ -114,6 +115,79 @@ async def test_what_still_runs_is_cancelled_when_one_fails() -> None:
             await at_once(never=never(), fails=fails())
         assert await at_once() == {}
     assert ended == ["never"]
+
+
+class Shown:
+    """A shelf with given candidates."""
+
+    def __init__(self, near: Sequence[Candidate], matching: Sequence[Candidate]) -> None:
+        self._near, self._matching = list(near), list(matching)
+
+    async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
+        return self._near
+
+    async def matching(
+        self, words: Sequence[str], *, limit: int, where: Where, vector: Vectors | None
+    ) -> list[Candidate]:
+        return self._matching
+
+
+def candidate(text: str, cosine: float | None) -> Candidate:
+    return Candidate(Memory(text, text, "user", "household", 1.0), cosine)
+
+
+async def shown(
+    near: Sequence[Candidate],
+    matching: Sequence[Candidate],
+    question: str,
+    reranking: Reranking | None = None,
+) -> list[str]:
+    async with embedding() as known:
+        search = Search([Shown(near, matching)], known, Floors(), reranking=reranking)
+        found = await search.find(question, EVERYWHERE, by_words=True, limit=5)
+    return [one.memory.text for one in found]
+
+
+async def test_a_common_word_does_not_outweigh_what_means_the_same() -> None:
+    blue, car = candidate("the car is blue", 0.7), candidate("which car did you take", 0.4)
+    shed = candidate("the shed is old", 0.31)
+    question = "which colour has the car we bought last year"
+    assert await shown([blue, car, shed], [car, blue], question) == [
+        "the car is blue",
+        "which car did you take",
+        "the shed is old",
+    ]
+
+
+async def test_a_name_decides_between_what_is_about_as_near() -> None:
+    first, second = candidate("call Nguyen", 0.60), candidate("call Krull", 0.59)
+    far = candidate("the shed is old", 0.31)
+    assert await shown([first, second, far], [second], "why call Krull") == [
+        "call Krull",
+        "call Nguyen",
+        "the shed is old",
+    ]
+
+
+async def test_what_is_too_far_is_left_out_unless_it_has_all_words() -> None:
+    far = candidate("the bicycle is red", 0.1)
+    assert await shown([far], [far], "red bicycle") == ["the bicycle is red"]
+    assert await shown([far], [far], "red bicycle bell") == []
+    assert await shown([far], [], "red bicycle") == []
+    unknown = candidate("the bicycle is red", None)
+    assert await shown([], [unknown], "red bicycle bell") == ["the bicycle is red"]
+
+
+async def test_a_reranker_puts_what_is_relevant_in_its_own_order() -> None:
+    reranker = WordReranker()
+    near = [candidate("a shed", 0.9), candidate("my red bicycle", 0.5), candidate("noise", 0.1)]
+    async with asyncio.timeout(TIME_S):
+        reranking = Reranking(reranker, NoteBook())
+        async with reranking.open():
+            await reranking.ready.wait()
+            best = await shown(near, [], "where is my red bicycle", reranking)
+    assert best == ["my red bicycle", "a shed"]
+    assert reranker.asked == [("where is my red bicycle", ["a shed", "my red bicycle"])]
 
 
 DAY_S = 86_400.0
