@@ -19,7 +19,9 @@ as good. A part of that range, because the cosines of some models all lie close 
 """
 
 WORDS_K = 10
-"""The eleventh by words gets half of what the first gets."""
+WORDS_DEPTH = 10
+"""Shared words count for the first so many by words, from 1 down to about a half; for more it is no
+better."""
 
 RANGE_DEPTH = 50
 
@@ -113,7 +115,7 @@ def blend(
 ) -> list[str]:
     """Return all ids best first by meaning, those that share words with the question higher up.
 
-    An id's score is its cosine, and for the one at `rank` (from 0) by words also
+    An id's score is its cosine, and for the first ten by words, the one at `rank` (from 0), also
     `0.15 * range * share * 10 / (10 + rank)`. Reciprocal rank fusion does not see how near
     something is: it puts what shares one common word above what means the same, and was worse than
     cosines alone (see `docs/memory.md`). That scores fuse better than ranks: Bruch, Gai and
@@ -124,7 +126,7 @@ def blend(
         cosines: of all of `near`, and of what else is known. One that is not known counts as
             that of the one at the same rank by meaning.
         matching: rankings by words, each best first.
-        shares: of all of `matching`, which share of the question's words the text has, 0 to 1.
+        shares: which share of the question's words a text has, 0 to 1; 0 where it is not named.
         weights: what an id's score is multiplied by; 1 where it is not named.
     """
     most = WORDS_WEIGHT * WORDS_K * (cosines[near[0]] - cosines[near[:RANGE_DEPTH][-1]])
@@ -134,9 +136,10 @@ def blend(
             cosine = cosines.get(name)
             if cosine is None:
                 cosine = cosines[near[min(rank, len(near) - 1)]]
-            score = cosine + most * shares[name] / (WORDS_K + rank)
-            if score >= scores.get(name, score):
-                scores[name] = score
+            if rank < WORDS_DEPTH:
+                cosine += most * shares.get(name, 0.0) / (WORDS_K + rank)
+            if cosine >= scores.get(name, cosine):
+                scores[name] = cosine
     for name, weight in (weights or {}).items():
         if name in scores:
             scores[name] = max(0.0, scores[name]) * weight

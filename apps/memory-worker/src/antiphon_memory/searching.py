@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from antiphon_memory.embedding import Embedding
-from antiphon_memory.ranking import Floors, blend, decay, fuse, share_of_words
+from antiphon_memory.ranking import WORDS_DEPTH, Floors, blend, decay, fuse, share_of_words
 from antiphon_memory.reranking import Reranking
 from antiphon_memory.service import CANDIDATES, Candidate, Memory, Shelf, Where, candidates
 from antiphon_memory.simultaneous import at_once
@@ -76,12 +76,13 @@ def in_order(
     if not known:
         return fuse([[one.memory.id for one in near], *rankings], weights)
     by_meaning = list(known)
-    shares = {}
     for ranking in matching:
-        for one in ranking:
-            shares[one.memory.id] = share_of_words(words, one.memory.text)
-            if one.cosine is not None:
-                known[one.memory.id] = one.cosine
+        known.update((one.memory.id, one.cosine) for one in ranking if one.cosine is not None)
+    shares = {
+        one.memory.id: share_of_words(words, one.memory.text)
+        for ranking in matching
+        for one in ranking[:WORDS_DEPTH]
+    }
     return blend(by_meaning, known, rankings, shares, weights)
 
 
