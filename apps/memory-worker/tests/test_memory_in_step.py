@@ -127,8 +127,7 @@ async def test_a_write_cancelled_after_its_commit_is_made_up_for(path: Path) -> 
         await put(store, 1)
         index = store.embeddings.index
         assert index is not None
-        async with store._file.transaction() as db:
-            await db.execute_fetchall("DELETE FROM memories WHERE id = '1'")
+        await store._file.write(lambda db: db.execute("DELETE FROM memories WHERE id = '1'"))
         assert len(index) == 1
         await put(store, 2)
         assert len(index) == 1

@@ -27,6 +27,10 @@ INSERT_TURN = (
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
+_SELECT_ARRIVALS = (
+    "SELECT id, session_id, role, text, interrupted, ts FROM {table} ORDER BY session_id, row"
+)
+
 IDLE_S = 1800.0
 """A longer silence than this parts the sessions of what arrives."""
 
@@ -50,9 +54,7 @@ async def take_arrivals(file: SqliteFile, notes: Notes) -> None:
     """Cut into sessions what an older version kept in the same file; see `take_over`."""
     try:
         if await file.read("SELECT 1 FROM arrived LIMIT 1"):
-            async with file.transaction() as db:
-                await _store(db, await _arrivals(db, "arrived"))
-                await db.execute_fetchall("DELETE FROM arrived")
+            await file.write(_take)
             await file.checkpoint()
     except EngineError as error:
         _note_failure(error, notes)
@@ -79,11 +81,12 @@ async def _move(old: aiosqlite.Connection, file: SqliteFile) -> None:
     tables = await old.execute_fetchall(
         "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'history'"
     )
-    arrivals = await _arrivals(old, "history") if list(tables) else []
+    if not list(tables):
+        return
+    arrivals = _arrivals(await old.execute_fetchall(_SELECT_ARRIVALS.format(table="history")))
     if not arrivals:
         return
-    async with file.transaction() as db:
-        await _store(db, arrivals)
+    await file.write(_store, arrivals)
     await file.checkpoint()  # it is on the disk before it is deleted there
     await old.execute_fetchall("PRAGMA secure_delete = ON")
     await old.execute_fetchall("DELETE FROM history")
@@ -99,24 +102,24 @@ def _note_failure(error: Exception, notes: Notes) -> None:
     )
 
 
-async def _arrivals(db: aiosqlite.Connection, table: str) -> list[Arrival]:
-    rows = await db.execute_fetchall(
-        f"SELECT id, session_id, role, text, interrupted, ts FROM {table} ORDER BY session_id, row"  # noqa: S608  (a constant)
-    )
+def _take(db: sqlite3.Connection) -> None:
+    _store(db, _arrivals(db.execute(_SELECT_ARRIVALS.format(table="arrived"))))
+    db.execute("DELETE FROM arrived")
+
+
+def _arrivals(rows: Iterable[sqlite3.Row]) -> list[Arrival]:
     return [Arrival(*row) for row in rows]
 
 
-async def _store(db: aiosqlite.Connection, arrivals: Sequence[Arrival]) -> None:
+def _store(db: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
     """Store what is not there yet; it is in order of conversation and time."""
     ids = json.dumps([one.id for one in arrivals])
-    rows = await db.execute_fetchall(
-        "SELECT id FROM history WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-    )
+    rows = db.execute("SELECT id FROM history WHERE id IN (SELECT value FROM json_each(?))", (ids,))
     there = {row[0] for row in rows}
     for session in sessions_of(one for one in arrivals if one.id not in there):
         first = session[0]
         times = [one.ts for one in session]
-        ((row,),) = await db.execute_fetchall(
+        ((row,),) = db.execute(
             INSERT_SESSION + " RETURNING row",
             (
                 new_session_id(),
@@ -128,7 +131,7 @@ async def _store(db: aiosqlite.Connection, arrivals: Sequence[Arrival]) -> None:
                 first_words_of(first.text),
             ),
         )
-        await db.executemany(
+        db.executemany(
             INSERT_TURN,
             [
                 (one.id, row, number, one.role, one.text, one.interrupted, one.ts)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
-import aiosqlite
 from antiphon_contracts import new_id
 
 from antiphon_memory.conversations import (
@@ -23,7 +23,7 @@ from antiphon_memory.conversations import (
 from antiphon_memory.embedding import Notes
 from antiphon_memory.sqlite.arrivals import INSERT_SESSION, INSERT_TURN, take_arrivals, take_over
 from antiphon_memory.sqlite.database import SEEN, Schema
-from antiphon_memory.sqlite.file import SqliteFile
+from antiphon_memory.sqlite.file import SqliteFile, forget_replies, noted_reply
 
 _WITHOUT_SESSIONS = """
 CREATE TABLE history (
@@ -136,45 +136,49 @@ class SqliteConversations:
         self, message_id: str, turn: Turn, *, ended_before: float, begun_before: float
     ) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            if await self._file.reply_to(message_id, db) is not None:
-                return
-            row, number = await _place_for(db, turn, ended_before, begun_before)
-            await db.execute_fetchall(
-                INSERT_TURN,
-                (new_id(), row, number, turn.role, turn.text, turn.interrupted, turn.ts),
-            )
-            await self._file.note_reply(db, message_id, "")
+        await self._file.write(self._append, message_id, turn, ended_before, begun_before)
+
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        message_id: str,
+        turn: Turn,
+        ended_before: float,
+        begun_before: float,
+    ) -> None:
+        if noted_reply(db, message_id) is not None:
+            return
+        row, number = _place_for(db, turn, ended_before, begun_before)
+        db.execute(
+            INSERT_TURN, (new_id(), row, number, turn.role, turn.text, turn.interrupted, turn.ts)
+        )
+        self._file.note_reply(db, message_id, "")
 
     async def summarise(self, session_id: str, summary: str, *, covered: int) -> bool:
         """See the port."""
-        async with self._file.transaction() as db:
-            changed = await db.execute_fetchall(
-                "UPDATE sessions SET summary = ?, covered = ?"
-                " WHERE id = ? AND covered < ? AND count >= ? RETURNING row",
-                (summary, covered, session_id, covered, covered),
-            )
-            return bool(list(changed))
+        return await self._file.write(_summarise, session_id, summary, covered)
 
     async def delete(self, message_id: str, session_ids: Sequence[str]) -> list[str]:
         """See the port."""
-        async with self._file.transaction() as db:
-            known = await self._file.reply_to(message_id, db)
-            if known is not None:
-                return [str(name) for name in json.loads(known)]
-            deleted = await _delete_where(
-                db, "id IN (SELECT value FROM json_each(?))", json.dumps(list(session_ids))
-            )
-            await self._file.note_reply(db, message_id, json.dumps(deleted))
+        deleted = await self._file.write(self._delete, message_id, session_ids)
         await self._file.checkpoint()
+        return deleted
+
+    def _delete(
+        self, db: sqlite3.Connection, message_id: str, session_ids: Sequence[str]
+    ) -> list[str]:
+        known = noted_reply(db, message_id)
+        if known is not None:
+            return [str(name) for name in json.loads(known)]
+        deleted = _delete_where(
+            db, "id IN (SELECT value FROM json_each(?))", json.dumps(list(session_ids))
+        )
+        self._file.note_reply(db, message_id, json.dumps(deleted))
         return deleted
 
     async def prune(self, *, before: float, replies_before: float) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            deleted = await _delete_where(db, "ended < ?", before)
-            await self._file.forget_replies(db, replies_before)
-        if deleted:
+        if await self._file.write(_prune, before, replies_before):
             await self._file.checkpoint()
 
     # Reading
@@ -232,25 +236,23 @@ class SqliteConversations:
         return [Found(row[0], _turn(Session(*row[:9]), *row[9:])) for row in rows]
 
 
-async def _place_for(
-    db: aiosqlite.Connection, turn: Turn, ended_before: float, begun_before: float
+def _place_for(
+    db: sqlite3.Connection, turn: Turn, ended_before: float, begun_before: float
 ) -> tuple[int, int]:
     """Return the row of the session that a turn joins, begun if need be, and its number there."""
-    newest = list(
-        await db.execute_fetchall(
-            "SELECT row, begun, ended, count FROM sessions WHERE conversation = ?"
-            " ORDER BY ended DESC, row DESC LIMIT 1",
-            (turn.conversation,),
-        )
-    )
+    newest = db.execute(
+        "SELECT row, begun, ended, count FROM sessions WHERE conversation = ?"
+        " ORDER BY ended DESC, row DESC LIMIT 1",
+        (turn.conversation,),
+    ).fetchall()
     if newest and newest[0][2] >= ended_before and newest[0][1] >= begun_before:
         row, _, ended, count = newest[0]
-        await db.execute_fetchall(
+        db.execute(
             "UPDATE sessions SET ended = ?, count = count + 1 WHERE row = ?",
             (max(ended, turn.ts), row),
         )
         return row, count
-    ((row,),) = await db.execute_fetchall(
+    ((row,),) = db.execute(
         INSERT_SESSION + " RETURNING row",
         (
             new_session_id(),
@@ -265,20 +267,34 @@ async def _place_for(
     return int(row), 0
 
 
-async def _delete_where(db: aiosqlite.Connection, condition: str, value: object) -> list[str]:
+def _summarise(db: sqlite3.Connection, session_id: str, summary: str, covered: int) -> bool:
+    changed = db.execute(
+        "UPDATE sessions SET summary = ?, covered = ?"
+        " WHERE id = ? AND covered < ? AND count >= ? RETURNING row",
+        (summary, covered, session_id, covered, covered),
+    )
+    return bool(changed.fetchall())
+
+
+def _prune(db: sqlite3.Connection, before: float, replies_before: float) -> list[str]:
+    forget_replies(db, replies_before)
+    return _delete_where(db, "ended < ?", before)
+
+
+def _delete_where(db: sqlite3.Connection, condition: str, value: object) -> list[str]:
     """Delete sessions and their messages, words and all; return the ids."""
-    await db.execute_fetchall(
+    db.execute(
         f"DELETE FROM history WHERE session IN (SELECT row FROM sessions WHERE {condition})",  # noqa: S608  (constants)
         (value,),
     )
-    rows = await db.execute_fetchall(
+    rows = db.execute(
         f"DELETE FROM sessions WHERE {condition} RETURNING id",  # noqa: S608  (constants)
         (value,),
     )
     deleted = [str(row[0]) for row in rows]
     if deleted:
         # Until its parts are merged, FTS5 keeps deleted words beside a mark that they are deleted.
-        await db.execute_fetchall("INSERT INTO history_fts (history_fts) VALUES ('optimize')")
+        db.execute("INSERT INTO history_fts (history_fts) VALUES ('optimize')")
     return deleted
 
 

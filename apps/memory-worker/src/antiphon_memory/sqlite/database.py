@@ -6,10 +6,12 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import aiosqlite
 import structlog
@@ -24,6 +26,9 @@ _PRAGMAS = (
     "PRAGMA busy_timeout = 2000",
     "PRAGMA secure_delete = ON",
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CHECKED_WHOLE_BYTES = 32 * 2**20
 MAPPED_BYTES = 256 * 2**20
@@ -57,12 +62,32 @@ class Schema:
         return len(self.steps)
 
 
+class Connection(aiosqlite.Connection):
+    """A connection in a thread of its own, which takes several statements in one go.
+
+    Each trip to the thread and back takes 0.1 to 0.5 ms, and many times that on a busy loop.
+    """
+
+    async def run(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what `function` returns, called in the thread with the connection itself.
+
+        A caller that is cancelled does not wait for it; it runs to its end.
+        """
+        call = partial(function, self._conn, *args, **kwargs)
+        return cast("T", await self._execute(call))  # type: ignore[no-untyped-call]  # without types there
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """An open file: one connection that writes, others that read beside it."""
 
-    writer: aiosqlite.Connection
-    readers: tuple[aiosqlite.Connection, ...]
+    writer: Connection
+    readers: tuple[Connection, ...]
 
 
 class _DamagedError(Exception):
@@ -114,21 +139,23 @@ def translated() -> Iterator[None]:
         ) from error
 
 
-async def _connect(path: Path, stack: AsyncExitStack) -> aiosqlite.Connection:
-    connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
+async def _connect(path: Path, stack: AsyncExitStack) -> Connection:
+    connector = partial(sqlite3.connect, path, isolation_level=None)
+    connection = Connection(connector, iter_chunk_size=64)
+    await stack.enter_async_context(connection)
     for pragma in _PRAGMAS:
         await connection.execute_fetchall(pragma)
     return connection
 
 
-async def _open_reader(path: Path, stack: AsyncExitStack) -> aiosqlite.Connection:
+async def _open_reader(path: Path, stack: AsyncExitStack) -> Connection:
     reader = await _connect(path, stack)
     await reader.execute_fetchall("PRAGMA query_only = ON")
     await reader.execute_fetchall(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return reader
 
 
-async def _open_writer(path: Path, schema: Schema, stack: AsyncExitStack) -> aiosqlite.Connection:
+async def _open_writer(path: Path, schema: Schema, stack: AsyncExitStack) -> Connection:
     async with AsyncExitStack() as attempt:
         try:
             writer = await _connect(path, attempt)
@@ -142,7 +169,7 @@ async def _open_writer(path: Path, schema: Schema, stack: AsyncExitStack) -> aio
         return writer
 
 
-async def _check(writer: aiosqlite.Connection, schema: Schema) -> None:
+async def _check(writer: Connection, schema: Schema) -> None:
     """Look for damage; in a large file only where it says, because all is read (1 s per GB)."""
     ((size,),) = await writer.execute_fetchall(
         "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -157,7 +184,7 @@ async def _check(writer: aiosqlite.Connection, schema: Schema) -> None:
             raise _DamagedError
 
 
-async def _migrate(writer: aiosqlite.Connection, path: Path, schema: Schema) -> None:
+async def _migrate(writer: Connection, path: Path, schema: Schema) -> None:
     modules = await writer.execute_fetchall("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")
     if not list(modules):
         msg = "this Python's SQLite was built without FTS5; use another build of Python"

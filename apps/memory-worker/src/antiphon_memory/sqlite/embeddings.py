@@ -193,8 +193,7 @@ class Embeddings:
         except OSError as error:
             log.warning("memory.vectors_not_flushed", error=type(error).__name__)
             return
-        async with self._file.transaction() as db:
-            await db.execute_fetchall("DELETE FROM vector_changes WHERE seq <= ?", (state.change,))
+        await self._file.write(_forget_changes, state.change)
         self._flushed = state.change
 
     async def _catch_up(self, index: VectorIndex) -> None:
@@ -225,11 +224,7 @@ class Embeddings:
         await self._flush(index)
 
     async def _database_id(self) -> bytes:
-        async with self._file.transaction() as db:
-            await db.execute_fetchall(
-                "INSERT OR IGNORE INTO meta (key, value) VALUES ('database', ?)",
-                (secrets.token_hex(16),),
-            )
+        await self._file.write(_name_database, secrets.token_hex(16))
         ((token, *_),) = await self._file.read(_SELECT_STATE)
         return bytes.fromhex(token)
 
@@ -257,6 +252,14 @@ class Embeddings:
             msg = "The memory store is closed; ask again when it has started."
             raise EngineError(msg, retryable=True)
         return await self._thread.call(function, *args)
+
+
+def _forget_changes(db: sqlite3.Connection, last: int) -> None:
+    db.execute("DELETE FROM vector_changes WHERE seq <= ?", (last,))
+
+
+def _name_database(db: sqlite3.Connection, token: str) -> None:
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('database', ?)", (token,))
 
 
 def _redo(index: VectorIndex, rows: Sequence[sqlite3.Row]) -> None:

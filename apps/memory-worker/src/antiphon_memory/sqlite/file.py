@@ -8,12 +8,21 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
-import aiosqlite
 from antiphon_contracts import EngineError
 
 from antiphon_memory.embedding import Notes
-from antiphon_memory.sqlite.database import Database, Schema, open_database, translated
+from antiphon_memory.sqlite.database import (
+    Connection,
+    Database,
+    Schema,
+    open_database,
+    translated,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SELECT_SEEN = "SELECT reply FROM seen WHERE message_id = ?"
 
@@ -46,7 +55,7 @@ class SqliteFile:
         self._notes = notes
         self._now = now
         self._readers = readers
-        self._reading: dict[aiosqlite.Connection, int] = {}
+        self._reading: dict[Connection, int] = {}
         self._database: Database | None = None
         self._writing = asyncio.Lock()
 
@@ -75,31 +84,46 @@ class SqliteFile:
         Raises:
             EngineError: the file failed, or is closed.
         """
+        return await self.look(_rows, sql, values)
+
+    async def look(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what `function` reads, in one trip to a reader's thread.
+
+        Raises:
+            EngineError: the file failed, or is closed.
+        """
         self._opened()
         reader = min(self._reading, key=self._reading.__getitem__)
         self._reading[reader] += 1
         try:
             with translated():
-                return list(await reader.execute_fetchall(sql, values))
+                return await reader.run(function, *args, **kwargs)
         finally:
             self._reading[reader] -= 1
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """Write in the block, all of it or nothing; one writer at a time.
+    async def write(
+        self,
+        change: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what `change` returns: one transaction, in one trip to the writer's thread.
+
+        All that it writes is committed, or nothing where it fails. One writes at a time. A caller
+        that is cancelled does not know which it is.
 
         Raises:
             EngineError: the file failed, or is closed.
         """
-        db = self._opened().writer
+        writer = self._opened().writer
         async with self._writing:
             with translated():
-                try:
-                    await db.execute_fetchall("BEGIN IMMEDIATE")
-                    yield db
-                    await db.commit()
-                finally:
-                    await db.rollback()  # does nothing after the commit
+                return await writer.run(_transaction, change, *args, **kwargs)
 
     async def checkpoint(self) -> None:
         """Write the log back into the file and empty it, as far as nobody reads from it just now.
@@ -111,32 +135,56 @@ class SqliteFile:
             async with self._writing:
                 await self._opened().writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def reply_to(self, message_id: str, db: aiosqlite.Connection | None = None) -> str | None:
-        """Return what was noted of a message; None if it was never carried out.
+    async def reply_to(self, message_id: str) -> str | None:
+        """Return what was noted of a message; None if it was never carried out."""
+        return await self.look(noted_reply, message_id)
 
-        Args:
-            message_id: the message.
-            db: the transaction to look in; None reads beside it.
-        """
-        if db is None:
-            rows = await self.read(_SELECT_SEEN, (message_id,))
-        else:
-            rows = list(await db.execute_fetchall(_SELECT_SEEN, (message_id,)))
-        return str(rows[0][0]) if rows else None
-
-    async def note_reply(self, db: aiosqlite.Connection, message_id: str, reply: str) -> None:
+    def note_reply(self, db: sqlite3.Connection, message_id: str, reply: str) -> None:
         """Note in a transaction that a message was carried out, and what it is answered."""
-        await db.execute_fetchall(
+        db.execute(
             "INSERT INTO seen (message_id, reply, ts) VALUES (?, ?, ?)",
             (message_id, reply, self._now()),
         )
 
-    async def forget_replies(self, db: aiosqlite.Connection, before: float) -> None:
+    async def forget_replies(self, before: float) -> None:
         """Delete what was noted before a time, in seconds since the epoch."""
-        await db.execute_fetchall("DELETE FROM seen WHERE ts < ?", (before,))
+        await self.write(forget_replies, before)
 
     def _opened(self) -> Database:
         if self._database is None:
             msg = "The memory store is closed; ask again when it has started."
             raise EngineError(msg, retryable=True)
         return self._database
+
+
+def noted_reply(db: sqlite3.Connection, message_id: str) -> str | None:
+    """Return what was noted of a message; None if it was never carried out."""
+    row = db.execute(_SELECT_SEEN, (message_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def forget_replies(db: sqlite3.Connection, before: float) -> None:
+    """Delete in a transaction what was noted before a time, in seconds since the epoch."""
+    db.execute("DELETE FROM seen WHERE ts < ?", (before,))
+
+
+def _rows(
+    db: sqlite3.Connection, sql: str, values: tuple[object, ...] | dict[str, object]
+) -> list[sqlite3.Row]:
+    return db.execute(sql, values).fetchall()
+
+
+def _transaction(
+    db: sqlite3.Connection,
+    change: Callable[Concatenate[sqlite3.Connection, P], T],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        done = change(db, *args, **kwargs)
+        db.commit()
+    finally:
+        db.rollback()  # does nothing after the commit
+    return done

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import aiosqlite
 import orjson
 
 from antiphon_memory.knowledge_store import Job, Order, State, Tally
@@ -63,24 +62,15 @@ class SqliteJobs:
 
     async def begin(self, order: Order, state: State) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            await db.execute_fetchall(
-                "INSERT OR IGNORE INTO jobs (id, state, ordered, tally, ts) VALUES (?, ?, ?, ?, ?)",
-                (order.job_id, state, _json(order), _json(Tally()), self._now()),
-            )
+        await self._file.write(
+            _execute,
+            "INSERT OR IGNORE INTO jobs (id, state, ordered, tally, ts) VALUES (?, ?, ?, ?, ?)",
+            (order.job_id, state, _json(order), _json(Tally()), self._now()),
+        )
 
     async def put_part(self, job_id: str, number: int, body: bytes) -> int:
         """See the port."""
-        async with self._file.transaction() as db:
-            await db.execute_fetchall(
-                "INSERT OR IGNORE INTO parts (job_id, number, body) VALUES (?, ?, ?)",
-                (job_id, number, body),
-            )
-            await db.execute_fetchall("UPDATE jobs SET ts = ? WHERE id = ?", (self._now(), job_id))
-            ((count,),) = await db.execute_fetchall(
-                "SELECT count(*) FROM parts WHERE job_id = ?", (job_id,)
-            )
-        return int(count)
+        return await self._file.write(_put_part, job_id, number, body, self._now())
 
     async def body(self, job_id: str) -> bytes:
         """See the port."""
@@ -91,55 +81,74 @@ class SqliteJobs:
 
     async def queue(self, job_id: str) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            await db.execute_fetchall(
-                "UPDATE jobs SET state = 'queued', ts = ? WHERE id = ? AND state = 'receiving'",
-                (self._now(), job_id),
-            )
+        await self._file.write(
+            _execute,
+            "UPDATE jobs SET state = 'queued', ts = ? WHERE id = ? AND state = 'receiving'",
+            (self._now(), job_id),
+        )
 
     async def next(self) -> Job | None:
         """See the port."""
-        async with self._file.transaction() as db:
-            rows = list(
-                await db.execute_fetchall(
-                    "UPDATE jobs SET attempts = attempts + 1"
-                    " WHERE row = (SELECT min(row) FROM jobs WHERE state = 'queued') RETURNING id"
-                )
-            )
-        return await self.find(rows[0][0]) if rows else None
-
-    async def note_stored(
-        self, db: aiosqlite.Connection, job: Job, document_id: str, tally: Tally
-    ) -> None:
-        """Note in the transaction that stores it which document an upload became.
-
-        From then on it counts as begun anew: what is left to do has brought nobody down yet.
-        """
-        await db.execute_fetchall(
-            "UPDATE jobs SET document_id = ?, tally = ?, attempts = 0 WHERE id = ?",
-            (document_id, _json(tally), job.order.job_id),
-        )
+        return await self._file.write(_next)
 
     async def end(self, job_id: str, state: State, tally: Tally) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            await db.execute_fetchall(
-                "UPDATE jobs SET state = ?, tally = ?, ts = ?"
-                " WHERE id = ? AND state IN ('receiving', 'queued')",
-                (state, _json(tally), self._now(), job_id),
-            )
-            await db.execute_fetchall("DELETE FROM parts WHERE job_id = ?", (job_id,))
+        await self._file.write(_end, job_id, state, tally, self._now())
 
     async def drop(self, *, unfinished_before: float, ended_before: float) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            rows = await db.execute_fetchall(
-                "DELETE FROM jobs WHERE (state = 'receiving' AND ts < ?)"
-                " OR (state NOT IN ('receiving', 'queued') AND ts < ?) RETURNING id",
-                (unfinished_before, ended_before),
-            )
-            for (job_id,) in rows:
-                await db.execute_fetchall("DELETE FROM parts WHERE job_id = ?", (job_id,))
+        await self._file.write(_drop, unfinished_before, ended_before)
+
+
+def note_stored(db: sqlite3.Connection, job: Job, document_id: str, tally: Tally) -> None:
+    """Note in the transaction that stores it which document an upload became.
+
+    From then on it counts as begun anew: what is left to do has brought nobody down yet.
+    """
+    db.execute(
+        "UPDATE jobs SET document_id = ?, tally = ?, attempts = 0 WHERE id = ?",
+        (document_id, _json(tally), job.order.job_id),
+    )
+
+
+def _execute(db: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> None:
+    db.execute(sql, values)
+
+
+def _put_part(db: sqlite3.Connection, job_id: str, number: int, body: bytes, now: float) -> int:
+    db.execute(
+        "INSERT OR IGNORE INTO parts (job_id, number, body) VALUES (?, ?, ?)",
+        (job_id, number, body),
+    )
+    db.execute("UPDATE jobs SET ts = ? WHERE id = ?", (now, job_id))
+    ((count,),) = db.execute("SELECT count(*) FROM parts WHERE job_id = ?", (job_id,))
+    return int(count)
+
+
+def _next(db: sqlite3.Connection) -> Job | None:
+    ids = db.execute(
+        "UPDATE jobs SET attempts = attempts + 1"
+        " WHERE row = (SELECT min(row) FROM jobs WHERE state = 'queued') RETURNING id"
+    ).fetchall()
+    return _job(db.execute(f"{_SELECT} WHERE id = ?", ids[0]).fetchone()) if ids else None
+
+
+def _end(db: sqlite3.Connection, job_id: str, state: State, tally: Tally, now: float) -> None:
+    db.execute(
+        "UPDATE jobs SET state = ?, tally = ?, ts = ?"
+        " WHERE id = ? AND state IN ('receiving', 'queued')",
+        (state, _json(tally), now, job_id),
+    )
+    db.execute("DELETE FROM parts WHERE job_id = ?", (job_id,))
+
+
+def _drop(db: sqlite3.Connection, unfinished_before: float, ended_before: float) -> None:
+    dropped = db.execute(
+        "DELETE FROM jobs WHERE (state = 'receiving' AND ts < ?)"
+        " OR (state NOT IN ('receiving', 'queued') AND ts < ?) RETURNING id",
+        (unfinished_before, ended_before),
+    ).fetchall()
+    db.executemany("DELETE FROM parts WHERE job_id = ?", dropped)
 
 
 def _json(value: Order | Tally) -> str:

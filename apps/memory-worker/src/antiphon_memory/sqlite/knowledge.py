@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import aiosqlite
 import numpy as np
 from antiphon_contracts import new_id
 
@@ -22,8 +21,8 @@ from antiphon_memory.passages import Place, citation
 from antiphon_memory.searching import Passage
 from antiphon_memory.service import Candidate, Outcome, Where
 from antiphon_memory.sqlite.chunk_vectors import ChunkVectors, Row
-from antiphon_memory.sqlite.file import SqliteFile
-from antiphon_memory.sqlite.jobs import SqliteJobs
+from antiphon_memory.sqlite.file import SqliteFile, noted_reply
+from antiphon_memory.sqlite.jobs import SqliteJobs, note_stored
 from antiphon_memory.sqlite.knowledge_schema import SCHEMA
 from antiphon_memory.sqlite.words import fts_query
 from antiphon_memory.vectors import Vectors
@@ -74,12 +73,7 @@ class SqliteKnowledge:
         wanted = {"model": name, "dimension": str(dimension)}
         known = await self._file.read("SELECT key, value FROM meta")
         if {row[0]: row[1] for row in known} != wanted:
-            async with self._file.transaction() as db:
-                await db.execute_fetchall(
-                    "UPDATE chunks SET embedding = NULL WHERE embedding IS NOT NULL"
-                )
-                for item in wanted.items():
-                    await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
+            await self._file.write(_drop_vectors, wanted)
         await self._vectors.begin(name, dimension)
         last = 0
         while rows := await self._file.read(
@@ -112,17 +106,7 @@ class SqliteKnowledge:
 
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
-        stored: list[Row] = []
-        async with self._file.transaction() as db:
-            for chunk_id, vector in zip(ids, vectors, strict=True):
-                blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
-                rows = await db.execute_fetchall(
-                    "UPDATE chunks SET embedding = ? WHERE id = ? RETURNING row,"
-                    " (SELECT scope FROM documents WHERE row = document)",
-                    (blob, chunk_id),
-                )
-                stored += [(row, scope, blob) for row, scope in rows]
-        await self._vectors.put(stored)
+        await self._vectors.put(await self._file.write(_store_vectors, ids, vectors))
 
     # Writing
 
@@ -130,68 +114,49 @@ class SqliteKnowledge:
         self, document: KnownDocument, pieces: Sequence[Piece], job: Job | None = None
     ) -> Changes:
         """See the port."""
-        async with self._file.transaction() as db:
-            row, document_id = await _put_document(db, document)
-            known = await db.execute_fetchall(
-                "SELECT row, digest FROM chunks WHERE document = ? ORDER BY ordinal", (row,)
-            )
-            plan = _planned(pieces, [(chunk[0], chunk[1]) for chunk in known])
-            await _write(db, row, plan)
-            changes = Changes(document_id, len(plan.new), plan.kept, len(plan.gone))
-            if job is not None:
-                tally = replace(
-                    job.tally,
-                    title=document.title,
-                    documents=1,
-                    added=changes.added,
-                    kept=changes.kept,
-                    removed=changes.removed,
-                )
-                await self._jobs.note_stored(db, job, document_id, tally)
-        await self._vectors.remove(plan.gone)
+        changes, gone = await self._file.write(_put, document, pieces, job)
+        await self._vectors.remove(gone)
         return changes
 
     async def touch(
         self, document_id: str, *, etag: str | None = None, last_modified: str | None = None
     ) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            await db.execute_fetchall(
-                "UPDATE documents SET etag = ?, last_modified = ? WHERE id = ?",
-                (etag, last_modified, document_id),
-            )
+        await self._file.write(_touch, document_id, etag, last_modified)
 
     async def remove(self, message_id: str, ids: Sequence[str]) -> Outcome:
         """See the port."""
-        async with self._file.transaction() as db:
-            known = await self._file.reply_to(message_id, db)
-            if known is not None:
-                stored = json.loads(known)
-                return Outcome(tuple(stored["ids"]), tuple(stored["titles"]))
-            wanted = json.dumps(list(ids))
-            gone = await db.execute_fetchall(
-                "DELETE FROM chunks WHERE document IN (SELECT row FROM documents"
-                " WHERE id IN (SELECT value FROM json_each(?))) RETURNING row",
-                (wanted,),
-            )
-            keys = [row[0] for row in gone]
-            rows = list(
-                await db.execute_fetchall(
-                    "DELETE FROM documents WHERE id IN (SELECT value FROM json_each(?))"
-                    " RETURNING id, title",
-                    (wanted,),
-                )
-            )
-            outcome = Outcome(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
-            reply = json.dumps({"ids": outcome.ids, "titles": outcome.texts})
-            await self._file.note_reply(db, message_id, reply)
-        await self._vectors.remove(keys)
+        outcome, gone = await self._file.write(self._remove, message_id, ids)
+        await self._vectors.remove(gone)
         return outcome
+
+    def _remove(
+        self, db: sqlite3.Connection, message_id: str, ids: Sequence[str]
+    ) -> tuple[Outcome, list[int]]:
+        """Return what it did, and the rows of the chunks that are gone."""
+        known = noted_reply(db, message_id)
+        if known is not None:
+            stored = json.loads(known)
+            return Outcome(tuple(stored["ids"]), tuple(stored["titles"])), []
+        wanted = json.dumps(list(ids))
+        gone = db.execute(
+            "DELETE FROM chunks WHERE document IN (SELECT row FROM documents"
+            " WHERE id IN (SELECT value FROM json_each(?))) RETURNING row",
+            (wanted,),
+        ).fetchall()
+        rows = db.execute(
+            "DELETE FROM documents WHERE id IN (SELECT value FROM json_each(?))"
+            " RETURNING id, title",
+            (wanted,),
+        ).fetchall()
+        outcome = Outcome(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+        reply = json.dumps({"ids": outcome.ids, "titles": outcome.texts})
+        self._file.note_reply(db, message_id, reply)
+        return outcome, [row[0] for row in gone]
 
     async def prune(self, *, outcomes_before: float) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            await self._file.forget_replies(db, outcomes_before)
+        await self._file.forget_replies(outcomes_before)
 
     # Reading
 
@@ -286,9 +251,60 @@ class SqliteKnowledge:
         return {(row[0], row[1]): row[2] for row in rows}
 
 
-async def _put_document(db: aiosqlite.Connection, document: KnownDocument) -> tuple[int, str]:
+def _drop_vectors(db: sqlite3.Connection, model: dict[str, str]) -> None:
+    db.execute("UPDATE chunks SET embedding = NULL WHERE embedding IS NOT NULL")
+    db.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", model.items())
+
+
+def _store_vectors(db: sqlite3.Connection, ids: Sequence[str], vectors: Vectors) -> list[Row]:
+    stored: list[Row] = []
+    for chunk_id, vector in zip(ids, vectors, strict=True):
+        blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
+        rows = db.execute(
+            "UPDATE chunks SET embedding = ? WHERE id = ? RETURNING row,"
+            " (SELECT scope FROM documents WHERE row = document)",
+            (blob, chunk_id),
+        ).fetchall()
+        stored += [(row, scope, blob) for row, scope in rows]
+    return stored
+
+
+def _put(
+    db: sqlite3.Connection, document: KnownDocument, pieces: Sequence[Piece], job: Job | None
+) -> tuple[Changes, list[int]]:
+    """Return what it changed, and the rows of the chunks that are gone."""
+    row, document_id = _put_document(db, document)
+    known = db.execute(
+        "SELECT row, digest FROM chunks WHERE document = ? ORDER BY ordinal", (row,)
+    ).fetchall()
+    plan = _planned(pieces, [(chunk[0], chunk[1]) for chunk in known])
+    _write(db, row, plan)
+    changes = Changes(document_id, len(plan.new), plan.kept, len(plan.gone))
+    if job is not None:
+        tally = replace(
+            job.tally,
+            title=document.title,
+            documents=1,
+            added=changes.added,
+            kept=changes.kept,
+            removed=changes.removed,
+        )
+        note_stored(db, job, document_id, tally)
+    return changes, plan.gone
+
+
+def _touch(
+    db: sqlite3.Connection, document_id: str, etag: str | None, last_modified: str | None
+) -> None:
+    db.execute(
+        "UPDATE documents SET etag = ?, last_modified = ? WHERE id = ?",
+        (etag, last_modified, document_id),
+    )
+
+
+def _put_document(db: sqlite3.Connection, document: KnownDocument) -> tuple[int, str]:
     """Insert a document, or change the one with its scope and source; return row and id."""
-    ((row, document_id),) = await db.execute_fetchall(
+    ((row, document_id),) = db.execute(
         "INSERT INTO documents"
         " (id, title, source, scope, sha256, size_bytes, ts, etag, last_modified)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scope, source) DO UPDATE SET"
@@ -327,14 +343,12 @@ def _planned(pieces: Sequence[Piece], known: Sequence[tuple[int, bytes]]) -> _Pl
     return _Plan(new, moved, gone, len(moved))
 
 
-async def _write(db: aiosqlite.Connection, document: int, plan: _Plan) -> None:
-    await db.execute_fetchall(
+def _write(db: sqlite3.Connection, document: int, plan: _Plan) -> None:
+    db.execute(
         "DELETE FROM chunks WHERE row IN (SELECT value FROM json_each(?))", (json.dumps(plan.gone),)
     )
-    await db.executemany(
-        "UPDATE chunks SET ordinal = ?, anchor = ?, page = ? WHERE row = ?", plan.moved
-    )
-    await db.executemany(
+    db.executemany("UPDATE chunks SET ordinal = ?, anchor = ?, page = ? WHERE row = ?", plan.moved)
+    db.executemany(
         "INSERT INTO chunks (id, document, ordinal, text, heading, anchor, page, digest)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [

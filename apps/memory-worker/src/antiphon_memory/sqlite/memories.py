@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import aiosqlite
 import numpy as np
 
 from antiphon_memory.embedding import Notes
 from antiphon_memory.service import Candidate, Memory, Outcome, Where
 from antiphon_memory.sqlite.embeddings import Embeddings
-from antiphon_memory.sqlite.file import SqliteFile
+from antiphon_memory.sqlite.file import SqliteFile, noted_reply
 from antiphon_memory.sqlite.rows import (
     ALL_ROWS,
     CHAIN,
@@ -24,7 +24,8 @@ from antiphon_memory.sqlite.rows import (
     MATCHES,
     MAX_NAMED,
     SCHEMA,
-    digest,
+    confirm,
+    insert,
     memory_of,
     outcome_of_reply,
     outcome_of_rows,
@@ -75,11 +76,7 @@ class SqliteStore:
             "SELECT key, value FROM meta WHERE key IN ('model', 'dimension')"
         )
         if {row[0]: row[1] for row in rows} != wanted:
-            async with self._file.transaction() as db:
-                await db.execute_fetchall("DELETE FROM vectors")
-                await db.execute_fetchall("UPDATE memories SET embedded = 0 WHERE embedded")
-                for item in wanted.items():
-                    await db.execute_fetchall("REPLACE INTO meta (key, value) VALUES (?, ?)", item)
+            await self._file.write(_drop_vectors, wanted)
         await self.embeddings.adopt(name, dimension)
 
     async def model(self) -> tuple[str, int] | None:
@@ -112,13 +109,7 @@ class SqliteStore:
 
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            for memory_id, vector in zip(ids, vectors, strict=True):
-                rows = await db.execute_fetchall(
-                    "SELECT row FROM memories WHERE id = ?", (memory_id,)
-                )
-                for (row,) in rows:
-                    await store_vector(db, row, vector)
+        await self._file.write(_store_vectors, ids, vectors)
         await self.embeddings.follow()
 
     # Writing
@@ -146,55 +137,49 @@ class SqliteStore:
         replaces: Sequence[str] = (),
     ) -> Outcome:
         """See the port."""
-        async with self._file.transaction() as db:
-            if await self._file.reply_to(message_id, db) is not None:
-                return await self._known(message_id)
-            outcome = await self._confirm(db, memory, same)
-            if outcome is None:
-                await self._insert(db, memory, vector)
-                outcome = Outcome((memory.id,), (memory.text,), count=1)
-            gone = await supersede(db, replaces, outcome.ids[0])
-            outcome = replace(outcome, replaced=tuple(row[2] for row in gone))
-            reply = reply_of(outcome, [row[1] for row in gone])
-            await self._file.note_reply(db, message_id, reply)
+        outcome = await self._file.write(
+            self._remember, message_id, memory, vector, same, tuple(replaces)
+        )
         await self.embeddings.follow()
+        return outcome or await self._known(message_id)
+
+    def _remember(
+        self,
+        db: sqlite3.Connection,
+        message_id: str,
+        memory: Memory,
+        vector: Vectors | None,
+        same: str | None,
+        replaces: Sequence[str],
+    ) -> Outcome | None:
+        """Return what it did; None if the message was carried out before."""
+        if noted_reply(db, message_id) is not None:
+            return None
+        outcome = confirm(db, memory, same)
+        if outcome is None:
+            insert(db, memory, vector)
+            outcome = Outcome((memory.id,), (memory.text,), count=1)
+        gone = supersede(db, replaces, outcome.ids[0])
+        outcome = replace(outcome, replaced=tuple(row[2] for row in gone))
+        self._file.note_reply(db, message_id, reply_of(outcome, [row[1] for row in gone]))
         return outcome
 
     async def _known(self, message_id: str) -> Outcome:
         return await self.outcome_of(message_id) or Outcome()
 
-    async def _confirm(
-        self, db: aiosqlite.Connection, memory: Memory, same: str | None
-    ) -> Outcome | None:
-        """Give the memory that says the same the new time; None if there is none."""
-        rows = list(
-            await db.execute_fetchall(
-                "UPDATE memories SET ts = max(ts, ?) WHERE (scope = ? AND digest = ?) OR id = ?"
-                " RETURNING id, text",
-                (memory.ts, memory.scope, digest(memory.text), same),
-            )
-        )
-        return Outcome((rows[0][0],), (rows[0][1],), count=1) if rows else None
-
     async def restore(self, message_id: str, memories: Sequence[Memory]) -> Outcome:
         """See the port."""
-        async with self._file.transaction() as db:
-            if await self._file.reply_to(message_id, db) is not None:
-                return await self._known(message_id)
-            outcome = outcome_of_rows([one for one in memories if await restore_row(db, one)])
-            await self._file.note_reply(db, message_id, reply_of(outcome))
-        return outcome
+        outcome = await self._file.write(self._restore, message_id, memories)
+        return outcome or await self._known(message_id)
 
-    async def _insert(
-        self, db: aiosqlite.Connection, memory: Memory, vector: Vectors | None
-    ) -> None:
-        ((row,),) = await db.execute_fetchall(
-            "INSERT INTO memories (id, text, source, scope, ts, digest)"
-            " VALUES (?, ?, ?, ?, ?, ?) RETURNING row",
-            (memory.id, memory.text, memory.source, memory.scope, memory.ts, digest(memory.text)),
-        )
-        if vector is not None:
-            await store_vector(db, row, vector)
+    def _restore(
+        self, db: sqlite3.Connection, message_id: str, memories: Sequence[Memory]
+    ) -> Outcome | None:
+        if noted_reply(db, message_id) is not None:
+            return None
+        outcome = outcome_of_rows([one for one in memories if restore_row(db, one)])
+        self._file.note_reply(db, message_id, reply_of(outcome))
+        return outcome
 
     async def forget(self, message_id: str, ids: Sequence[str]) -> Outcome:
         """See the port."""
@@ -209,36 +194,40 @@ class SqliteStore:
 
     async def _delete(self, message_id: str, before: str, condition: str, value: str) -> Outcome:
         """Delete what fulfils a condition, and overwrite the words wherever they stood."""
-        async with self._file.transaction() as db:
-            if await self._file.reply_to(message_id, db) is not None:
-                return await self._known(message_id)
-            rows, old = [
-                list(
-                    await db.execute_fetchall(
-                        f"{before} DELETE FROM {table} WHERE {condition} RETURNING rowid, id, text",  # noqa: S608  (constants)
-                        (value,),
-                    )
-                )
-                for table in ("memories", "superseded")
-            ]
-            named = (rows + old)[:MAX_NAMED]
-            outcome = Outcome(
-                tuple(row[1] for row in named),
-                tuple(row[2] for row in named),
-                count=len(rows) + len(old),
-            )
-            # The index keeps the words of a deleted row until its segments are merged.
-            await db.execute_fetchall("INSERT INTO memories_fts (memories_fts) VALUES ('optimize')")
-            await self._file.note_reply(db, message_id, reply_of(outcome))
+        outcome = await self._file.write(self._overwrite, message_id, before, condition, value)
         await self.embeddings.follow()
+        if outcome is None:
+            return await self._known(message_id)
         if outcome.count:
             await self._file.checkpoint()
         return outcome
 
+    def _overwrite(
+        self, db: sqlite3.Connection, message_id: str, before: str, condition: str, value: str
+    ) -> Outcome | None:
+        if noted_reply(db, message_id) is not None:
+            return None
+        rows, old = [
+            db.execute(
+                f"{before} DELETE FROM {table} WHERE {condition} RETURNING rowid, id, text",  # noqa: S608  (constants)
+                (value,),
+            ).fetchall()
+            for table in ("memories", "superseded")
+        ]
+        named = (rows + old)[:MAX_NAMED]
+        outcome = Outcome(
+            tuple(row[1] for row in named),
+            tuple(row[2] for row in named),
+            count=len(rows) + len(old),
+        )
+        # The index keeps the words of a deleted row until its segments are merged.
+        db.execute("INSERT INTO memories_fts (memories_fts) VALUES ('optimize')")
+        self._file.note_reply(db, message_id, reply_of(outcome))
+        return outcome
+
     async def prune(self, *, outcomes_before: float) -> None:
         """See the port."""
-        async with self._file.transaction() as db:
-            await self._file.forget_replies(db, outcomes_before)
+        await self._file.forget_replies(outcomes_before)
 
     # Reading
 
@@ -299,3 +288,16 @@ class SqliteStore:
             values_of(where, limit=limit),
         )
         return [memory_of(row) for row in rows]
+
+
+def _drop_vectors(db: sqlite3.Connection, model: dict[str, str]) -> None:
+    db.execute("DELETE FROM vectors")
+    db.execute("UPDATE memories SET embedded = 0 WHERE embedded")
+    db.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", model.items())
+
+
+def _store_vectors(db: sqlite3.Connection, ids: Sequence[str], vectors: Vectors) -> None:
+    for memory_id, vector in zip(ids, vectors, strict=True):
+        row = db.execute("SELECT row FROM memories WHERE id = ?", (memory_id,)).fetchone()
+        if row is not None:
+            store_vector(db, row[0], vector)

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-import aiosqlite
 import numpy as np
 
 from antiphon_memory.service import Memory, Outcome, Where
@@ -122,9 +121,9 @@ def blob(vector: Vectors) -> bytes:
     return np.ascontiguousarray(vector, dtype="<f4").tobytes()
 
 
-async def store_vector(db: aiosqlite.Connection, row: int, vector: Vectors) -> None:
+def store_vector(db: sqlite3.Connection, row: int, vector: Vectors) -> None:
     """Give a memory its vector, in place of the one that it may have."""
-    await db.execute_fetchall(
+    db.execute(
         "INSERT INTO vectors (row, embedding) VALUES (?, ?)"
         " ON CONFLICT (row) DO UPDATE SET embedding = excluded.embedding",
         (row, blob(vector)),
@@ -147,46 +146,64 @@ def values_of(where: Where, **more: object) -> dict[str, object]:
     }
 
 
-async def supersede(db: aiosqlite.Connection, ids: Sequence[str], by: str) -> list[sqlite3.Row]:
+def insert(db: sqlite3.Connection, memory: Memory, vector: Vectors | None) -> None:
+    """Insert a memory; no other has its id, or its text in its scope."""
+    ((row,),) = db.execute(
+        "INSERT INTO memories (id, text, source, scope, ts, digest)"
+        " VALUES (?, ?, ?, ?, ?, ?) RETURNING row",
+        (memory.id, memory.text, memory.source, memory.scope, memory.ts, digest(memory.text)),
+    ).fetchall()
+    if vector is not None:
+        store_vector(db, row, vector)
+
+
+def confirm(db: sqlite3.Connection, memory: Memory, same: str | None) -> Outcome | None:
+    """Give the memory that says the same the new time; None if there is none."""
+    rows = db.execute(
+        "UPDATE memories SET ts = max(ts, ?) WHERE (scope = ? AND digest = ?) OR id = ?"
+        " RETURNING id, text",
+        (memory.ts, memory.scope, digest(memory.text), same),
+    ).fetchall()
+    return Outcome((rows[0][0],), (rows[0][1],), count=1) if rows else None
+
+
+def supersede(db: sqlite3.Connection, ids: Sequence[str], by: str) -> list[sqlite3.Row]:
     """Move memories to where no search looks; returns row, id and text of each."""
     named = json.dumps([one for one in ids if one != by])
-    await db.execute_fetchall(
+    db.execute(
         "INSERT OR REPLACE INTO superseded (id, text, source, scope, ts, superseded_by)"
         " SELECT id, text, source, scope, ts, ? FROM memories"
         " WHERE id IN (SELECT value FROM json_each(?))",
         (by, named),
     )
-    return list(
-        await db.execute_fetchall(
-            "DELETE FROM memories WHERE id IN (SELECT value FROM json_each(?))"
-            " RETURNING row, id, text",
-            (named,),
-        )
-    )
+    return db.execute(
+        "DELETE FROM memories WHERE id IN (SELECT value FROM json_each(?)) RETURNING row, id, text",
+        (named,),
+    ).fetchall()
 
 
-async def restore_row(db: aiosqlite.Connection, memory: Memory) -> bool:
+def restore_row(db: sqlite3.Connection, memory: Memory) -> bool:
     """Insert a memory that is not there; returns whether it was not."""
-    there = await db.execute_fetchall(
+    there = db.execute(
         f"SELECT 1 FROM ({ALL_ROWS}) m WHERE m.id = ?",  # noqa: S608  (a constant)
         (memory.id,),
     )
-    if list(there):
+    if there.fetchone():
         return False
     values = (memory.id, memory.text, memory.source, memory.scope, memory.ts)
     if memory.superseded_by is not None:
-        await db.execute_fetchall(
+        db.execute(
             "INSERT INTO superseded (id, text, source, scope, ts, superseded_by)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (*values, memory.superseded_by),
         )
         return True
-    inserted = await db.execute_fetchall(
+    inserted = db.execute(
         "INSERT INTO memories (id, text, source, scope, ts, digest) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING RETURNING row",
         (*values, digest(memory.text)),
     )
-    return bool(list(inserted))
+    return bool(inserted.fetchall())
 
 
 def memory_of(row: sqlite3.Row) -> Memory:
