@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from antiphon_contracts import EngineError
 from antiphon_memory.service import EVERYWHERE, Memory, Where
+from antiphon_memory.sqlite import at_hand as at_hand_module
 from antiphon_memory.sqlite import embeddings as embeddings_module
-from antiphon_memory.sqlite import words as words_module
 from antiphon_memory.sqlite.memories import SEARCHES_AT_ONCE, SqliteStore
 from antiphon_memory.testing import NoteBook, WordEmbedder
 
@@ -59,22 +59,29 @@ async def test_what_is_found_does_not_depend_on_where_it_is_looked_for(
     here = await everything(store)
     assert here[1][0][0] == "0"
     assert here[4:] == [[], []]
-    monkeypatch.setattr(embeddings_module, "SEARCHED_ON_LOOP", 0)
-    monkeypatch.setattr(embeddings_module, "GATHERED_ON_LOOP", 0)
-    monkeypatch.setattr(words_module, "FEW", 0)
+    monkeypatch.setattr(embeddings_module, "ON_LOOP", 0)
+    assert await everything(store) == here
+    monkeypatch.setattr(at_hand_module, "MEMORIES", 0)
+    await store.at_hand.read_anew()
+    assert store.at_hand.change is None
     assert await everything(store) == here
 
 
+@pytest.mark.parametrize("limit", ["MEMORIES", "CHARS"])
 async def test_a_store_that_grows_is_searched_as_a_large_one_from_then_on(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(words_module, "FEW", len(TEXTS))
+    monkeypatch.setattr(at_hand_module, limit, 4)
     assert len(await store.matching(["coffee"], limit=3, where=EVERYWHERE, vector=None)) == 1
     more = Memory("more", "coffee is sold out", "user", "household", 1.0)
     await store.remember("more", more, None)
+    assert store.at_hand.change is None
+    assert store.at_hand.rows == {}
     found = await store.matching(["coffee"], limit=3, where=EVERYWHERE, vector=None)
     assert {one.memory.id for one in found} == {"3", "more"}
     assert await store.matching(["tea"], limit=3, where=EVERYWHERE, vector=None) == []
+    await store.forget("forget", ["more"])
+    assert len(await store.matching(["coffee"], limit=3, where=EVERYWHERE, vector=None)) == 1
 
 
 async def test_while_vectors_are_changed_a_search_waits_in_the_thread_and_not_on_the_loop(

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from antiphon_memory.embedding import Notes
 from antiphon_memory.service import Candidate, Memory, Outcome, Where
+from antiphon_memory.sqlite.at_hand import AtHand
 from antiphon_memory.sqlite.embeddings import Embeddings
 from antiphon_memory.sqlite.file import SqliteFile, noted_reply
 from antiphon_memory.sqlite.rows import (
@@ -24,8 +26,10 @@ from antiphon_memory.sqlite.rows import (
     MATCHES,
     MAX_NAMED,
     SCHEMA,
+    SELECT_CHANGED,
     confirm,
     insert,
+    last_change,
     memory_of,
     outcome_of_reply,
     outcome_of_rows,
@@ -35,10 +39,17 @@ from antiphon_memory.sqlite.rows import (
     supersede,
     values_of,
 )
-from antiphon_memory.sqlite.words import WordSearch
+from antiphon_memory.sqlite.words import MAX_WORDS, WordSearch
+from antiphon_memory.turns import Turns
 from antiphon_memory.vectors import Vectors
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 READERS = 3
+NEVER = 2**63 - 1
+"""A change that no database reaches."""
+
 SEARCHES_AT_ONCE = 4
 """The rest wait: a hundred at once are no faster, and writers and the loop would wait for all."""
 
@@ -53,18 +64,22 @@ class SqliteStore:
 
     Attributes:
         embeddings: the vectors beside the file.
+        at_hand: the memories themselves, if they are not many.
     """
 
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path, SCHEMA, notes, now=now, readers=READERS)
         self.embeddings = Embeddings(self._file, path.with_suffix(".vectors"), notes)
         self._words = WordSearch(self._file, self.embeddings.passing)
+        self.at_hand = AtHand(self._file)
+        self._turns = Turns()
         self._searching = asyncio.Semaphore(SEARCHES_AT_ONCE)
+        self._following = asyncio.Lock()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """See the port."""
-        async with self._file.open(), self.embeddings.open():
+        async with self._file.open(), self.at_hand.open(), self.embeddings.open():
             yield
 
     # Vectors
@@ -76,7 +91,7 @@ class SqliteStore:
             "SELECT key, value FROM meta WHERE key IN ('model', 'dimension')"
         )
         if {row[0]: row[1] for row in rows} != wanted:
-            await self._file.write(_drop_vectors, wanted)
+            await self._write(_drop_vectors, wanted)
         await self.embeddings.adopt(name, dimension)
 
     async def model(self) -> tuple[str, int] | None:
@@ -109,10 +124,24 @@ class SqliteStore:
 
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
-        await self._file.write(_store_vectors, ids, vectors)
-        await self.embeddings.follow()
+        await self._write(_store_vectors, ids, vectors)
 
     # Writing
+
+    async def _write(
+        self,
+        change: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Write, and let follow what follows the database."""
+        followed = [one.change for one in (self.embeddings, self.at_hand) if one.change is not None]
+        since = min(followed, default=NEVER)
+        done, changes = await self._file.write(_with_changes, since, change, *args, **kwargs)
+        async with self._following:
+            await self.at_hand.follow(changes, last_change(changes, since))
+            await self.embeddings.follow(changes, since)
+        return done
 
     async def outcome_of(self, message_id: str) -> Outcome | None:
         """See the port."""
@@ -137,10 +166,9 @@ class SqliteStore:
         replaces: Sequence[str] = (),
     ) -> Outcome:
         """See the port."""
-        outcome = await self._file.write(
+        outcome = await self._write(
             self._remember, message_id, memory, vector, same, tuple(replaces)
         )
-        await self.embeddings.follow()
         return outcome or await self._known(message_id)
 
     def _remember(
@@ -169,7 +197,7 @@ class SqliteStore:
 
     async def restore(self, message_id: str, memories: Sequence[Memory]) -> Outcome:
         """See the port."""
-        outcome = await self._file.write(self._restore, message_id, memories)
+        outcome = await self._write(self._restore, message_id, memories)
         return outcome or await self._known(message_id)
 
     def _restore(
@@ -194,8 +222,7 @@ class SqliteStore:
 
     async def _delete(self, message_id: str, before: str, condition: str, value: str) -> Outcome:
         """Delete what fulfils a condition, and overwrite the words wherever they stood."""
-        outcome = await self._file.write(self._overwrite, message_id, before, condition, value)
-        await self.embeddings.follow()
+        outcome = await self._write(self._overwrite, message_id, before, condition, value)
         if outcome is None:
             return await self._known(message_id)
         if outcome.count:
@@ -250,19 +277,33 @@ class SqliteStore:
 
     async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
         """See the port."""
+        here = await self._turns.take(self._similar_here, vector, limit, where)
+        if here is not None:
+            return here
         async with self._searching:
-            found = dict(await self.embeddings.search(vector, limit, where))
-            if not found:
-                return []
-            rows = await self._file.read(
-                f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (a constant)
-                " WHERE row IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(found)),),
-            )
-        memories = {row[0]: memory_of(row) for row in rows}
+            found = await self.embeddings.search(vector, limit, where)
+            memories = await self._memories([row for row, _ in found])
+        return [Candidate(memories[row], cosine) for row, cosine in found if row in memories]
+
+    def _similar_here(self, vector: Vectors, limit: int, where: Where) -> list[Candidate] | None:
+        """Return it if that needs no thread."""
+        at_hand = self.at_hand
+        if at_hand.change is None:
+            return None
+        found = self.embeddings.search_here(vector, limit, where)
+        if found is None:
+            return None
         return [
-            Candidate(memories[key], cosine) for key, cosine in found.items() if key in memories
+            Candidate(at_hand.memory(row), cosine) for row, cosine in found if row in at_hand.rows
         ]
+
+    async def _memories(self, rows: Sequence[int]) -> dict[int, Memory]:
+        read = await self._file.read(
+            f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (a constant)
+            " WHERE row IN (SELECT value FROM json_each(?))",
+            (json.dumps(rows),),
+        )
+        return {row[0]: memory_of(row) for row in read}
 
     async def matching(
         self,
@@ -273,12 +314,28 @@ class SqliteStore:
         vector: Vectors | None,
     ) -> list[Candidate]:
         """See the port, and `antiphon_memory.sqlite.words`."""
+        words = words[:MAX_WORDS]
         if not words:
             return []
+        here = await self._turns.take(self._matching_here, words, limit, where, vector)
+        if here is not None:
+            return here
         async with self._searching:
             rows = await self._words.rows(words, limit=limit, where=where)
             cosines = await self.embeddings.cosines([row[0] for row in rows], vector)
         return [Candidate(memory_of(row), cosines.get(row[0])) for row in rows]
+
+    def _matching_here(
+        self, words: Sequence[str], limit: int, where: Where, vector: Vectors | None
+    ) -> list[Candidate] | None:
+        """Return it if that needs no thread."""
+        found = self.at_hand.matching(words, limit, where)
+        if found is None:
+            return None
+        cosines = self.embeddings.cosines_here(found, vector)
+        if cosines is None:
+            return None
+        return [Candidate(self.at_hand.memory(row), cosines.get(row)) for row in found]
 
     async def recent(self, *, limit: int, where: Where) -> list[Memory]:
         """See the port."""
@@ -301,3 +358,16 @@ def _store_vectors(db: sqlite3.Connection, ids: Sequence[str], vectors: Vectors)
         row = db.execute("SELECT row FROM memories WHERE id = ?", (memory_id,)).fetchone()
         if row is not None:
             store_vector(db, row[0], vector)
+
+
+def _with_changes(
+    db: sqlite3.Connection,
+    since: int,
+    change: Callable[Concatenate[sqlite3.Connection, P], T],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> tuple[T, list[sqlite3.Row]]:
+    """Return what a change returns, and what was changed since then."""
+    done = change(db, *args, **kwargs)
+    return done, db.execute(SELECT_CHANGED, (since,)).fetchall()

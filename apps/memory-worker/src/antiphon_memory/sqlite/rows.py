@@ -14,7 +14,13 @@ from antiphon_memory.service import Memory, Outcome, Where
 from antiphon_memory.sqlite.database import SEEN, Schema
 from antiphon_memory.vectors import Vectors
 
-MEMORIES = """
+Row = tuple[int, str, str, str, str, float]
+"""Of `COLUMNS`. Tuples, because the garbage collector looks at them once, at objects each time."""
+
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+"""FTS5's, for the words of memories."""
+
+MEMORIES = f"""
 CREATE TABLE memories (
     row INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -30,7 +36,7 @@ CREATE INDEX memories_by_ts ON memories (ts);
 CREATE INDEX memories_unembedded ON memories (row) WHERE embedding IS NULL;
 CREATE VIRTUAL TABLE memories_fts USING fts5 (
     text, content = 'memories', content_rowid = 'row',
-    tokenize = 'porter unicode61 remove_diacritics 2'
+    tokenize = '{TOKENIZER}'
 );
 CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
     INSERT INTO memories_fts (rowid, text) VALUES (new.row, new.text);
@@ -39,7 +45,7 @@ CREATE TRIGGER memories_deleted AFTER DELETE ON memories BEGIN
     INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.row, old.text);
 END;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+"""  # noqa: S608  (a constant)
 
 # What was replaced stands in a table of its own: no search looks there.
 _SUPERSEDED = """
@@ -59,7 +65,7 @@ UPDATE seen SET reply = json_remove(reply, '$.texts') WHERE json_valid(reply);
 """
 
 # Vectors go to a table of their own: rows of 1.5 kB would make every look at a text a page of its
-# own. `vector_changes` is what `Embeddings` follows.
+# own. `vector_changes` is what `Embeddings` and `AtHand` follow.
 _VECTORS = """
 DROP INDEX memories_unembedded;
 ALTER TABLE memories ADD COLUMN embedded INTEGER NOT NULL DEFAULT 0;
@@ -86,8 +92,15 @@ CREATE TRIGGER memories_removed AFTER DELETE ON memories BEGIN
 END;
 """
 
+# So that the list says all that a copy of the memories needs (`AtHand`).
+_ADDED = """
+CREATE TRIGGER memories_added AFTER INSERT ON memories BEGIN
+    INSERT INTO vector_changes (row) VALUES (new.row);
+END;
+"""
+
 SCHEMA = Schema(
-    (MEMORIES + SEEN, _SUPERSEDED + _SCRUB, _VECTORS),
+    (MEMORIES + SEEN, _SUPERSEDED + _SCRUB, _VECTORS, _ADDED),
     checked=(
         "memories",
         "superseded",
@@ -104,6 +117,13 @@ MATCHES = (
     " AND (json_array_length(:sources) = 0 OR m.source IN (SELECT value FROM json_each(:sources)))"
     " AND (:since IS NULL OR m.ts >= :since) AND (:until IS NULL OR m.ts < :until)"
 )
+SELECT_CHANGED = (
+    "SELECT c.row, m.scope, m.source, m.ts, v.embedding, c.seq, m.id, m.text"
+    " FROM (SELECT row, max(seq) AS seq FROM vector_changes WHERE seq > ? GROUP BY row) c"
+    " LEFT JOIN memories m ON m.row = c.row LEFT JOIN vectors v ON v.row = c.row"
+)
+"""What is there now of the rows that were changed since; what is gone has no id."""
+
 ALL_ROWS = (
     "SELECT 0 AS row, id, text, source, scope, ts, NULL AS superseded_by FROM memories"
     " UNION ALL SELECT 0, id, text, source, scope, ts, superseded_by FROM superseded"
@@ -206,7 +226,7 @@ def restore_row(db: sqlite3.Connection, memory: Memory) -> bool:
     return bool(inserted.fetchall())
 
 
-def memory_of(row: sqlite3.Row) -> Memory:
+def memory_of(row: sqlite3.Row | Row) -> Memory:
     """Return the memory in a row of `COLUMNS`, or of `ALL_ROWS`."""
     _, *fields = row
     return Memory(*fields)
@@ -233,3 +253,8 @@ def outcome_of_reply(done: dict[str, Any], texts: dict[str, str]) -> Outcome:
         tuple(texts[one] for one in done.get("replaced", ()) if one in texts),
         done.get("count", len(done["ids"])),
     )
+
+
+def last_change(changes: Sequence[sqlite3.Row], since: int) -> int:
+    """Return the last change of `SELECT_CHANGED`'s rows; `since` if there is none."""
+    return max((row[5] for row in changes), default=since)

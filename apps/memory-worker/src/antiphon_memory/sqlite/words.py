@@ -4,8 +4,8 @@ FTS5 lists the rows that have a word for about 0.1 µs each, but ranks them by B
 each: three common words among a million memories take it seconds. So the rows of each word are
 listed first, the newest `ROWS_EACH` of them. Few enough are ranked by FTS5 at once. Of more, those
 whose words weigh most (the sum of the words' inverse document frequencies, which is BM25 without
-frequencies inside a text) are candidates, and FTS5 ranks only these. Where there are no more than
-`FEW` memories at all, FTS5 ranks them without more ado: that is one look at the database, not two.
+frequencies inside a text) are candidates, and FTS5 ranks only these. A store that is not large has
+its words at hand (`antiphon_memory.sqlite.at_hand`) and seldom comes here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from antiphon_memory.sqlite.file import SqliteFile
 from antiphon_memory.sqlite.rows import COLUMNS, MATCHES, values_of
 
 ROWS_EACH = 20_000
-FEW = 1024
 RANKED_AT_ONCE = 64
 """Up to so many rows are ranked without more ado."""
 
@@ -68,7 +67,6 @@ class WordSearch:
     def __init__(self, file: SqliteFile, passing: Passing) -> None:
         self._file = file
         self._passing = passing
-        self._are_few = True  # perhaps: the statement itself sees to it
 
     async def rows(self, words: Sequence[str], *, limit: int, where: Where) -> list[sqlite3.Row]:
         """Return the rows (`COLUMNS`) of memories with any of `words`, best first.
@@ -82,12 +80,7 @@ class WordSearch:
             EngineError: the file failed.
         """
         words = words[:MAX_WORDS]
-        if self._are_few:
-            ranked = await _ranked_if_few(self._file, words, limit, where)
-            if ranked:
-                return ranked
         found = await _listed(self._file, words)
-        self._are_few = found.newest <= FEW
         return await _best(self._file, words, found, limit, where, self._passing)
 
 
@@ -156,19 +149,6 @@ def _heaviest(rows: Rows, weights: NDArray[np.float64], count: int) -> list[int]
         rows, weights = rows[kept], weights[kept]
     order = np.lexsort((-rows, -weights))[:count]
     return [int(row) for row in rows[order]]
-
-
-async def _ranked_if_few(
-    file: SqliteFile, words: Sequence[str], limit: int, where: Where
-) -> list[sqlite3.Row]:
-    """Return rows ranked by BM25; none where there are more than a few memories."""
-    return await file.read(
-        "WITH few AS (SELECT 1 WHERE (SELECT max(row) FROM memories) <= :few)"  # noqa: S608  (constants)
-        f" SELECT {COLUMNS} FROM few CROSS JOIN memories_fts f"
-        f" CROSS JOIN memories m ON m.row = f.rowid WHERE f.memories_fts MATCH :words AND {MATCHES}"
-        " ORDER BY bm25(memories_fts) LIMIT :limit",
-        values_of(where, few=FEW, words=fts_query(words), limit=limit),
-    )
 
 
 async def _ranked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon_memory.vectors.index import Entry, Origin, VectorIndex, Vectors
+from antiphon_memory.vectors.columns import Entry
+from antiphon_memory.vectors.index import Origin, VectorIndex, Vectors
 
 __all__ = ["Entry", "Origin", "VectorIndex", "Vectors"]

@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 BLOCK = 16_384
 """Rows at a time: simsimd keeps the interpreter's lock while it works, here for 0.6 ms."""
 
+FEW = 2048
+"""So many vectors of float32 simsimd multiplies faster than numpy, within 0.15 ms."""
+
 Bytes = NDArray[np.int8]
 Floats = NDArray[np.float32]
-Product = Callable[[Bytes, Bytes], Floats]
+Product = Callable[[Bytes | Floats, Bytes | Floats], Floats]
 
 
 def quantised(vectors: Floats) -> tuple[Bytes, Floats]:
@@ -35,16 +38,16 @@ def quantised(vectors: Floats) -> tuple[Bytes, Floats]:
 
 @cache
 def products() -> Product | None:
-    """Return what multiplies one vector of bytes, (1, dimension), with many, (n, dimension).
+    """Return what multiplies one vector, (1, dimension), with many, (n, dimension), of its type.
 
-    None where simsimd is not installed: then only float32 is worth while.
+    None where simsimd is not installed: then only float32 is worth while, and numpy does it.
     """
     try:
         import simsimd  # noqa: PLC0415  (optional)
     except ImportError:
         return None
 
-    def multiply(one: Bytes, many: Bytes) -> Floats:
+    def multiply(one: Bytes | Floats, many: Bytes | Floats) -> Floats:
         found = simsimd.cdist(one, many, metric="dot", out_dtype="float32")
         return cast("Floats", np.asarray(found).reshape(-1))
 
@@ -59,3 +62,11 @@ def near_cosines(codes: Bytes, scales: Floats, vector: Floats, multiply: Product
         end = min(begin + BLOCK, len(codes))
         np.multiply(multiply(one, codes[begin:end]), scales[begin:end], out=cosines[begin:end])
     return cosines
+
+
+def cosines(vectors: Floats, vector: Floats) -> Floats:
+    """Return the products of `vector` with all of `vectors`, shape (n,)."""
+    multiply = products() if len(vectors) <= FEW else None
+    if multiply is None or not len(vectors):
+        return cast("Floats", np.einsum("ij,j->i", vectors, vector))
+    return multiply(vector[None], vectors)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -33,6 +34,29 @@ Mask = NDArray[np.bool_]
 def code_of(name: str) -> int:
     """Return a number for a scope's or a source's name; two names never share one in practice."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a vector is of; `ts` is in seconds since the epoch."""
+
+    key: int
+    scope: str
+    source: str
+    ts: float
+
+
+def records_of(entries: Sequence[Entry]) -> NDArray[Any]:
+    """Return the rows of entries, of scale 0."""
+    records = np.zeros(len(entries), dtype=RECORD)
+    codes: dict[str, int] = {}
+    for name in {name for one in entries for name in (one.scope, one.source)}:
+        codes[name] = code_of(name)
+    records["key"] = [one.key for one in entries]
+    records["ts"] = [one.ts for one in entries]
+    records["scope"] = [codes[one.scope] for one in entries]
+    records["source"] = [codes[one.source] for one in entries]
+    return records
 
 
 class Columns:

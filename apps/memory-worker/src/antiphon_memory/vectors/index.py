@@ -22,21 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from antiphon_memory.service import EVERYWHERE, Where
-from antiphon_memory.vectors.bytewise import Bytes, near_cosines, products, quantised
+from antiphon_memory.vectors.bytewise import FEW, Bytes, cosines, near_cosines, products, quantised
 from antiphon_memory.vectors.columns import (
     FIRST_CAPACITY,
     HOLE,
     RECORD,
     Columns,
+    Entry,
     Mask,
     Places,
     code_of,
+    records_of,
 )
 from antiphon_memory.vectors.files import RowFile, State
 
 COMPACT_FROM = 1024
-BYTEWISE_FROM = 512
-"""Fewer vectors are multiplied as they are."""
+BYTEWISE_FROM = FEW
+"""Fewer vectors are multiplied as they are: one pass over them takes no longer than two."""
 
 GATHER_SHARE = 16
 """A filter that leaves less than one in so many: only those are multiplied."""
@@ -48,16 +50,6 @@ CANDIDATES_MIN = 64
 COPY_ROWS = 8192
 
 Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a vector is of; `ts` is in seconds since the epoch."""
-
-    key: int
-    scope: str
-    source: str
-    ts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +152,7 @@ class VectorIndex:
         """
         if not entries:
             return
-        records = np.zeros(len(entries), dtype=RECORD)
-        codes: dict[str, int] = {}
-        for name in {name for one in entries for name in (one.scope, one.source)}:
-            codes[name] = code_of(name)
-        records["key"] = [one.key for one in entries]
-        records["ts"] = [one.ts for one in entries]
-        records["scope"] = [codes[one.scope] for one in entries]
-        records["source"] = [codes[one.source] for one in entries]
+        records = records_of(entries)
         quantised_vectors, records["scale"] = quantised(vectors)
         places = self._columns.places_for(records["key"])
         self._reserve(int(places.max()) + 1)
@@ -254,8 +239,8 @@ class VectorIndex:
             return self._nearest(np.flatnonzero(mask), vector, limit)
         multiply = products() if end >= BYTEWISE_FROM else None
         if multiply is None:
-            cosines = np.einsum("ij,j->i", self.vectors, vector)
-            return self._paired(*_best(_masked(cosines, mask), min(limit, passing)))
+            found = cosines(self.vectors, vector)
+            return self._paired(*_best(_masked(found, mask), min(limit, passing)))
         near = near_cosines(self.codes, self.scales, vector, multiply)
         wanted = max(CANDIDATES_MIN, CANDIDATES_EACH * limit)
         places = _top(_masked(near, mask), min(wanted, passing))
@@ -266,8 +251,8 @@ class VectorIndex:
         asked = np.fromiter(keys, dtype=np.int64)
         places = self._columns.places_of(asked)
         known = places >= 0
-        products_ = np.einsum("ij,j->i", self._matrix.rows[places[known]], vector)
-        return dict(zip(asked[known].tolist(), products_.tolist(), strict=True))
+        found = cosines(self._matrix.rows[places[known]], vector)
+        return dict(zip(asked[known].tolist(), found.tolist(), strict=True))
 
     def passing(self, keys: NDArray[np.int64], where: Where) -> tuple[Mask, Mask]:
         """Return for each key whether it passes a filter, and whether it is here at all."""
@@ -278,8 +263,7 @@ class VectorIndex:
         return passing, known
 
     def _nearest(self, places: Places, vector: Vectors, limit: int) -> list[tuple[int, float]]:
-        cosines = np.einsum("ij,j->i", self._matrix.rows[places], vector)
-        best, found = _best(cosines, min(limit, len(places)))
+        best, found = _best(cosines(self._matrix.rows[places], vector), min(limit, len(places)))
         return self._paired(places[best], found)
 
     def _paired(self, places: Places, cosines: Vectors) -> list[tuple[int, float]]:
