@@ -45,11 +45,12 @@ class Chunk:
     page: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Sentence:
     text: str
-    opens_paragraph: bool
-    paragraph_tokens: int
+    tokens: int
+    opens_paragraph: bool = False
+    paragraph_tokens: int = 0
 
 
 def estimated_tokens(text: str) -> int:
@@ -58,10 +59,10 @@ def estimated_tokens(text: str) -> int:
     A token for each four letters of a word begun, for each punctuation mark, and for each character
     of scripts that are written without spaces.
     """
-    dense = len(_DENSE.findall(text))
-    if dense:
-        text = _DENSE.sub(" ", text)
-    return dense + sum(-(-len(piece) // CHARS_PER_TOKEN) for piece in _PIECE.findall(text))
+    dense = 0
+    if not text.isascii():
+        text, dense = _DENSE.subn(" ", text)
+    return dense + sum([-(-len(piece) // CHARS_PER_TOKEN) for piece in _PIECE.findall(text)])
 
 
 def chunks(
@@ -81,7 +82,8 @@ def chunks(
         document: what `extract` returned.
         max_tokens: how long a chunk may be.
         overlap_tokens: how much of a chunk the next one repeats at most.
-        count: counts tokens; the embedder's own tokenizer makes chunks that fit it exactly.
+        count: counts tokens; the embedder's own tokenizer makes chunks that fit it exactly. Each
+            sentence is counted once, and a chunk is taken to be as long as its sentences together.
 
     Raises:
         ValueError: no text fits into `max_tokens`, or the overlap leaves no room for anything new.
@@ -127,66 +129,57 @@ class _Cutter:
     def pieces(self, text: str) -> Iterator[str]:
         """Yield the chunks of one section."""
         held: list[_Sentence] = []
+        full = 0
         for sentence in self._sentences(text):
-            if held and self._must_close(held, sentence):
+            if held and self._must_close(full, sentence):
                 yield _joined(held)
                 held = self._overlapping(held, sentence)
+                full = sum(one.tokens for one in held)
             held.append(sentence)
+            full += sentence.tokens
         if held:
             yield _joined(held)
 
-    def _must_close(self, held: list[_Sentence], following: _Sentence) -> bool:
-        if self._count(_joined([*held, following])) > self._max:
+    def _must_close(self, full: int, following: _Sentence) -> bool:
+        if full + following.tokens > self._max:
             return True
         if not following.opens_paragraph:
             return False
-        full = self._count(_joined(held))
         return full >= MIN_FULL_SHARE * self._max and full + following.paragraph_tokens > self._max
 
     def _overlapping(self, held: list[_Sentence], following: _Sentence) -> list[_Sentence]:
         """Return the last sentences that the next chunk repeats before `following`."""
-        kept: list[_Sentence] = []
-        for sentence in reversed(held):
-            longer = [sentence, *kept]
-            fits = self._count(_joined(longer)) <= self._overlap
-            if not fits or self._count(_joined([*longer, following])) > self._max:
-                break
-            kept = longer
-        return kept
+        room = min(self._overlap, self._max - following.tokens)
+        first = len(held)
+        while first and held[first - 1].tokens <= room:
+            first -= 1
+            room -= held[first].tokens
+        return held[first:]
 
     def _sentences(self, text: str) -> Iterator[_Sentence]:
         """Yield sentences, cut where they are too long."""
         for paragraph in _PARAGRAPH.split(text):
-            opens, tokens = True, self._count(paragraph)
-            for sentence in sentences(paragraph):
-                for part in self._fitting(sentence):
-                    yield _Sentence(part, opens, tokens)
-                    opens = False
+            found = [part for sentence in sentences(paragraph) for part in self._fitting(sentence)]
+            if found:
+                found[0].opens_paragraph = True
+                found[0].paragraph_tokens = sum(part.tokens for part in found)
+                yield from found
 
-    def _fitting(self, sentence: str) -> Iterator[str]:
-        if self._count(sentence) <= self._max:
-            yield sentence
+    def _fitting(self, sentence: str) -> Iterator[_Sentence]:
+        tokens = self._count(sentence)
+        if tokens <= self._max:
+            yield _Sentence(sentence, tokens)
             return
-        words = [part for word in sentence.split() for part in self._cut_word(word)]
-        start = 0
-        while start < len(words):
-            end = self._last_that_fits(words, start)
-            yield " ".join(words[start:end])
-            start = end
-
-    def _last_that_fits(self, words: list[str], start: int) -> int:
-        """Return where a chunk of words ends: doubled until too long, then halved to the point."""
-        low, step = start + 1, 1
-        while low + step <= len(words) and self._fits(words[start : low + step]):
-            low, step = low + step, step * 2
-        high = min(low + step, len(words) + 1)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._fits(words[start:middle]) else (low, middle)
-        return low
-
-    def _fits(self, words: list[str]) -> bool:
-        return self._count(" ".join(words)) <= self._max
+        words: list[str] = []
+        full = 0
+        for word in (part for whole in sentence.split() for part in self._cut_word(whole)):
+            tokens = self._count(word)
+            if words and full + tokens > self._max:
+                yield _Sentence(" ".join(words), full)
+                words, full = [], 0
+            words.append(word)
+            full += tokens
+        yield _Sentence(" ".join(words), full)
 
     def _cut_word(self, word: str) -> list[str]:
         """Return a word in pieces that fit: an address, or a sentence written without spaces."""
