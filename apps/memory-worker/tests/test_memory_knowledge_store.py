@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from antiphon_contracts import EngineError
 from antiphon_memory.knowledge_store import Changes, Job, KnownDocument, Order, Piece, Tally
 from antiphon_memory.service import EVERYWHERE, Where
 from antiphon_memory.sqlite.knowledge import SqliteKnowledge
+from antiphon_memory.sqlite.knowledge_schema import SCHEMA
 from antiphon_memory.testing import NoteBook, WordEmbedder
 
 pytestmark = pytest.mark.integration
@@ -111,6 +114,86 @@ async def test_vectors_outlive_a_restart_and_a_model_does_not(path: Path) -> Non
             await embed_all(store)
             near = await store.similar(EMBEDDER.embed(["filter"])[0], limit=1, where=EVERYWHERE)
             assert near[0].cosine is not None
+
+
+async def near(store: SqliteKnowledge, word: str, where: Where = EVERYWHERE) -> list[str]:
+    found = await store.similar(EMBEDDER.embed([word])[0], limit=9, where=where)
+    return [one.memory.text for one in found if one.cosine and one.cosine > 0.1]
+
+
+async def test_the_files_of_vectors_follow_what_is_done_to_documents(path: Path) -> None:
+    store = SqliteKnowledge(path, NoteBook())
+    async with asyncio.timeout(30), store.open():
+        await store.adopt_model("words", 512)
+        await store.put(document(), pieces("filter", "pump"))
+        await store.put(replace(document("book"), ts=5.0, scope="person:anna"), pieces("whale"))
+        await embed_all(store)
+        assert await near(store, "pump") == ["pump"]
+        assert await near(store, "whale", Where(("household",))) == []
+        assert await near(store, "whale", Where(since=4.0)) == ["whale"]
+        assert await near(store, "pump", Where(since=4.0)) == []
+        await store.put(replace(document(), ts=9.0), pieces("pump", "hose"))
+        assert await near(store, "pump", Where(since=4.0)) == ["pump"]
+        assert await near(store, "filter") == []
+        await store.remove("gone", ["book"])
+        assert await near(store, "whale") == []
+        assert store.embeddings.index is not None
+        assert len(store.embeddings.index) == 1
+
+
+async def test_a_start_takes_the_files_as_they_are_and_a_lost_one_is_made_anew(path: Path) -> None:
+    store = SqliteKnowledge(path, NoteBook())
+    async with asyncio.timeout(30), store.open():
+        await store.adopt_model("words", 512)
+        await store.put(document(), pieces("filter", "pump"))
+        await embed_all(store)
+    with closing(sqlite3.connect(path)) as db:  # unlisted: only who reads all vectors sees it
+        db.execute("DROP TRIGGER vectors_replaced")
+        db.execute("UPDATE vectors SET embedding = ?", (EMBEDDER.embed(["filter"])[0].tobytes(),))
+        db.commit()
+    for lost, found in ((False, ["pump"]), (True, [])):
+        if lost:
+            await asyncio.to_thread(path.with_suffix(".vectors").unlink)
+        store = SqliteKnowledge(path, NoteBook())
+        async with asyncio.timeout(30), store.open():
+            await store.adopt_model("words", 512)
+            assert await near(store, "pump") == found
+
+
+async def test_a_file_of_version_1_keeps_its_documents_and_vectors(path: Path) -> None:
+    vector = EMBEDDER.embed(["filter"])[0]
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(SCHEMA.steps[0] + "PRAGMA user_version = 1")
+        db.execute(
+            "INSERT INTO documents (row, id, title, source, scope, sha256, size_bytes, ts)"
+            " VALUES (1, 'manual', 'Manual', '/manual', 'household', 'sha', 9, 1.0)"
+        )
+        db.executemany(
+            "INSERT INTO chunks (id, document, ordinal, text, heading, anchor, digest, embedding)"
+            " VALUES (?, 1, ?, ?, '', '', x'00', ?)",
+            [("a", 0, "filter", vector.tobytes()), ("b", 1, "pump", None)],
+        )
+        db.execute("INSERT INTO meta VALUES ('model', 'words'), ('dimension', '512')")
+        db.commit()
+    store = SqliteKnowledge(path, NoteBook())
+    async with asyncio.timeout(30), store.open():
+        await store.adopt_model("words", 512)
+        assert await near(store, "filter") == ["filter"]
+        (known,) = await store.documents(limit=9, after=None)
+        assert (known.chunks, known.embedded) == (2, 1)
+        assert await embed_all(store) == ["pump"]
+        assert await near(store, "pump") == ["pump"]
+
+
+async def test_a_word_of_many_chunks_is_looked_for_in_those_that_pass(
+    store: SqliteKnowledge,
+) -> None:
+    await store.put(document(), pieces(*[f"the filter number {n}" for n in range(150)]))
+    await store.put(replace(document("b"), scope="person:anna"), pieces("the filter of anna"))
+    await embed_all(store)
+    for where, expected in ((EVERYWHERE, 20), (Where(("person:anna",)), 1), (Where(since=9.0), 0)):
+        found = await store.matching(["filter"], limit=20, where=where, vector=None)
+        assert len(found) == expected
 
 
 async def test_a_document_and_its_job_are_stored_together_or_not_at_all(

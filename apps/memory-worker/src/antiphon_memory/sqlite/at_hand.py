@@ -14,6 +14,7 @@ from antiphon_contracts import EngineError
 
 from antiphon_memory.postings import Postings
 from antiphon_memory.service import Memory, Where
+from antiphon_memory.sqlite.changes import last_change
 from antiphon_memory.sqlite.file import SqliteFile
 from antiphon_memory.sqlite.rows import COLUMNS, Row, memory_of
 from antiphon_memory.sqlite.stems import Stems
@@ -88,13 +89,9 @@ class AtHand:
             self.change, self.rows, self._chars = read.change, read.rows, read.chars
             self._postings = read.postings
 
-    async def follow(self, changes: Sequence[sqlite3.Row], last: int) -> None:
-        """Take over what has changed.
-
-        Args:
-            changes: rows of `antiphon_memory.sqlite.rows.SELECT_CHANGED`, since `change` at least.
-            last: the last of them.
-        """
+    async def follow(self, changes: Sequence[sqlite3.Row], since: int) -> None:
+        """See `Follower`."""
+        last = last_change(changes, since)
         if self.change is None or last <= self.change:
             return
         for begin in range(0, len(changes), AT_ONCE):

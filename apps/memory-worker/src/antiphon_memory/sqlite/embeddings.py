@@ -1,4 +1,4 @@
-"""The vectors beside a database of memories: kept in step with it, caught up or made anew.
+"""The vectors beside a database of texts: kept in step with it, caught up or made anew.
 
 The database is the truth. Its triggers number every change of what the vectors' files hold
 (`vector_changes`), and the files say up to which change they are good. So after a crash what
@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 from antiphon_memory.embedding import Notes
 from antiphon_memory.service import Where
+from antiphon_memory.sqlite.changes import last_change
 from antiphon_memory.sqlite.file import SqliteFile
-from antiphon_memory.sqlite.rows import MATCHES, SELECT_CHANGED, last_change, values_of
+from antiphon_memory.sqlite.tables import MATCHES, Tables, values_of
 from antiphon_memory.vectors import Entry, Origin, VectorIndex, Vectors
 
 P = ParamSpec("P")
@@ -47,19 +48,6 @@ VECTOR_QUEUE = 4096
 ON_LOOP = 12_600_000
 """Components: no more are searched on the loop, 32,000 vectors of 384 in about 2 ms."""
 
-NOTE = "vectors"
-
-_SELECT_ALL = (
-    "SELECT m.row, m.scope, m.source, m.ts, v.embedding FROM vectors v"
-    " JOIN memories m ON m.row = v.row WHERE v.row > ? ORDER BY v.row LIMIT ?"
-)
-_SELECT_STATE = """
-SELECT (SELECT value FROM meta WHERE key = 'database'),
-    ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'vector_changes'), 0),
-    (SELECT min(seq) FROM vector_changes),
-    (SELECT count(*) FROM memories) - (SELECT count(*) FROM memories WHERE NOT embedded)
-"""
-
 log = structlog.get_logger(__name__)
 
 
@@ -69,6 +57,7 @@ class Embeddings:
     Args:
         file: the database, open for as long as this is.
         path: of the matrix.
+        tables: what is in the database.
         notes: is told while the vectors cannot be kept in step.
 
     Attributes:
@@ -76,9 +65,10 @@ class Embeddings:
             are searched there, too.
     """
 
-    def __init__(self, file: SqliteFile, path: Path, notes: Notes) -> None:
+    def __init__(self, file: SqliteFile, path: Path, tables: Tables, notes: Notes) -> None:
         self._file = file
         self._path = path
+        self._tables = tables
         self._notes = notes
         self.index: VectorIndex | None = None
         self._thread: ModelThread | None = None
@@ -88,7 +78,7 @@ class Embeddings:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Have a thread for the vectors for the time of the block; flush them at its end."""
-        with ModelThread("memory-vectors", queue_limit=VECTOR_QUEUE) as thread:
+        with ModelThread(f"{self._tables.texts}-vectors", queue_limit=VECTOR_QUEUE) as thread:
             self._thread = thread
             try:
                 yield
@@ -123,31 +113,19 @@ class Embeddings:
         return None if self.index is None else self.index.change
 
     async def follow(self, changes: Sequence[sqlite3.Row], since: int) -> None:
-        """Do what was committed; called right after every write, one after the other.
-
-        The disk may fail: then that is noted, and made up for after the next write.
-
-        Args:
-            changes: rows of `SELECT_CHANGED`.
-            since: the change that they follow.
-
-        Raises:
-            EngineError: the database failed.
-        """
+        """See `Follower`. A disk that fails is noted, and made up for after the next write."""
         index = self.index
         if index is None:
             return
         if since > index.change:  # the model was adopted meanwhile
-            changes = await self._file.read(SELECT_CHANGED, (index.change,))
+            changes = await self._file.read(self._tables.changed, (index.change,))
         try:
             await self._do_changes(index, changes)
         except OSError as error:
             log.warning("memory.vectors_behind", error=type(error).__name__)
-            self._notes.note(
-                NOTE, "My newest memories are found by words only; make room on the disk."
-            )
+            self._notes.note(*self._tables.behind)
             return
-        self._notes.clear_note(NOTE)
+        self._notes.clear_note(self._tables.behind[0])
         if index.change - self._flushed >= FLUSH_EVERY:
             await self._flush(index)
 
@@ -185,7 +163,7 @@ class Embeddings:
             passing, known = await self._in_thread(self.index.passing, rows, where)
         if not known.all():
             found = await self._file.read(
-                f"SELECT m.row FROM memories m"  # noqa: S608  (constants)
+                f"SELECT m.row FROM {self._tables.rows[1]}"  # noqa: S608  (constants)
                 f" WHERE m.row IN (SELECT value FROM json_each(:rows)) AND {MATCHES}",
                 values_of(where, rows=json.dumps(rows[~known].tolist())),
             )
@@ -215,9 +193,10 @@ class Embeddings:
 
     async def _catch_up(self, index: VectorIndex) -> None:
         """Do the changes that follow, or begin anew if they are no longer listed."""
-        ((_, last, listed, vectors),) = await self._file.read(_SELECT_STATE)
+        ((_, last, listed, vectors),) = await self._file.read(self._tables.state)
         if index.change <= last and (listed or last + 1) <= index.change + 1:
-            await self._do_changes(index, await self._file.read(SELECT_CHANGED, (index.change,)))
+            changes = await self._file.read(self._tables.changed, (index.change,))
+            await self._do_changes(index, changes)
             if len(index) == vectors:
                 return
         await self._begin_anew(index)
@@ -228,12 +207,12 @@ class Embeddings:
         index.change = last_change(changes, index.change)
 
     async def _begin_anew(self, index: VectorIndex) -> None:
-        ((_, last, _, vectors),) = await self._file.read(_SELECT_STATE)
+        ((_, last, _, vectors),) = await self._file.read(self._tables.state)
         if vectors:
             log.info("memory.vectors_rebuilt", vectors=vectors)
         await self._in_thread(index.clear)
         after = 0
-        while rows := await self._file.read(_SELECT_ALL, (after, LOAD_ROWS)):
+        while rows := await self._file.read(self._tables.every, (after, LOAD_ROWS)):
             after = rows[-1][0]
             await self._in_thread(_redo, index, rows)
         index.change = last
@@ -241,7 +220,7 @@ class Embeddings:
 
     async def _database_id(self) -> bytes:
         await self._file.write(_name_database, secrets.token_hex(16))
-        ((token, *_),) = await self._file.read(_SELECT_STATE)
+        ((token, *_),) = await self._file.read(self._tables.state)
         return bytes.fromhex(token)
 
     def _here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

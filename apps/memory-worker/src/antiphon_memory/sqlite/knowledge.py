@@ -1,7 +1,8 @@
-"""Documents in one SQLite file: chunks, FTS5 for words, and an index in memory for meaning."""
+"""Documents in one SQLite file: chunks, FTS5 for words, and a matrix beside it for meaning."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sqlite3
@@ -12,22 +13,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from antiphon_contracts import new_id
 
 from antiphon_memory.embedding import Notes
-from antiphon_memory.knowledge_store import Changes, Job, KnownDocument, Piece, Unembedded
+from antiphon_memory.knowledge_store import Changes as ChunkChanges
+from antiphon_memory.knowledge_store import Job, KnownDocument, Piece, Unembedded
 from antiphon_memory.passages import Place, citation
 from antiphon_memory.searching import Passage
 from antiphon_memory.service import Candidate, Outcome, Where
-from antiphon_memory.sqlite.chunk_vectors import ChunkVectors, Row
+from antiphon_memory.sqlite.changes import Changes
+from antiphon_memory.sqlite.embeddings import Embeddings
 from antiphon_memory.sqlite.file import SqliteFile, noted_reply
 from antiphon_memory.sqlite.jobs import SqliteJobs, note_stored
-from antiphon_memory.sqlite.knowledge_schema import SCHEMA
-from antiphon_memory.sqlite.words import fts_query
+from antiphon_memory.sqlite.knowledge_schema import SCHEMA, TABLES
+from antiphon_memory.sqlite.tables import drop_vectors, store_vector
+from antiphon_memory.sqlite.words import WordSearch
+from antiphon_memory.turns import Turns
 from antiphon_memory.vectors import Vectors
 
-LOAD_ROWS = 2048
+READERS = 2
+SEARCHES_AT_ONCE = 4
+"""The rest wait; see `antiphon_memory.sqlite.memories`."""
+
 BETWEEN_HEADINGS = " > "
 
 
@@ -48,11 +55,18 @@ class SqliteKnowledge:
         path: the file; absolute.
         notes: is told if it was damaged.
         now: the clock, in seconds since the epoch.
+
+    Attributes:
+        embeddings: the vectors beside the file.
     """
 
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path, SCHEMA, notes, now=now)
-        self._vectors = ChunkVectors(path.with_suffix(".vectors"))
+        self._file = SqliteFile(path, SCHEMA, notes, now=now, readers=READERS)
+        self.embeddings = Embeddings(self._file, path.with_suffix(".vectors"), TABLES, notes)
+        self._changes = Changes(self._file, TABLES, self.embeddings)
+        self._words = WordSearch(self._file, TABLES, self.embeddings.passing)
+        self._turns = Turns()
+        self._searching = asyncio.Semaphore(SEARCHES_AT_ONCE)
         self._jobs = SqliteJobs(self._file, now=now)
 
     @property
@@ -63,32 +77,25 @@ class SqliteKnowledge:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """See the port."""
-        async with self._vectors.open(), self._file.open():
+        async with self._file.open(), self.embeddings.open():
             yield
 
     # Vectors
 
     async def adopt_model(self, name: str, dimension: int) -> None:
-        """See the port. Reads all vectors into memory, 4 bytes times `dimension` each."""
+        """See the port. Makes the vectors' files anew where they are not in step."""
         wanted = {"model": name, "dimension": str(dimension)}
-        known = await self._file.read("SELECT key, value FROM meta")
+        known = await self._file.read(
+            "SELECT key, value FROM meta WHERE key IN ('model', 'dimension')"
+        )
         if {row[0]: row[1] for row in known} != wanted:
-            await self._file.write(_drop_vectors, wanted)
-        await self._vectors.begin(name, dimension)
-        last = 0
-        while rows := await self._file.read(
-            "SELECT c.row, d.scope, c.embedding"
-            " FROM chunks c JOIN documents d ON d.row = c.document"
-            " WHERE c.row > ? AND c.embedding IS NOT NULL ORDER BY c.row LIMIT ?",
-            (last, LOAD_ROWS),
-        ):
-            last = rows[-1][0]
-            await self._vectors.put([(row[0], row[1], row[2]) for row in rows])
+            await self._changes.write(drop_vectors, TABLES.texts, wanted)
+        await self.embeddings.adopt(name, dimension)
 
     async def count_unembedded(self, document_id: str | None = None) -> int:
         """See the port."""
         ((count,),) = await self._file.read(
-            "SELECT count(*) FROM chunks WHERE embedding IS NULL"
+            "SELECT count(*) FROM chunks WHERE NOT embedded"
             " AND (? IS NULL OR document = (SELECT row FROM documents WHERE id = ?))",
             (document_id, document_id),
         )
@@ -97,7 +104,7 @@ class SqliteKnowledge:
     async def unembedded(self, limit: int, document_id: str | None = None) -> list[Unembedded]:
         """See the port."""
         rows = await self._file.read(
-            "SELECT id, heading, text FROM chunks WHERE embedding IS NULL"
+            "SELECT id, heading, text FROM chunks WHERE NOT embedded"
             " AND (? IS NULL OR document = (SELECT row FROM documents WHERE id = ?))"
             " ORDER BY document, row LIMIT ?",
             (document_id, document_id, limit),
@@ -106,17 +113,15 @@ class SqliteKnowledge:
 
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
-        await self._vectors.put(await self._file.write(_store_vectors, ids, vectors))
+        await self._changes.write(_store_vectors, ids, vectors)
 
     # Writing
 
     async def put(
         self, document: KnownDocument, pieces: Sequence[Piece], job: Job | None = None
-    ) -> Changes:
+    ) -> ChunkChanges:
         """See the port."""
-        changes, gone = await self._file.write(_put, document, pieces, job)
-        await self._vectors.remove(gone)
-        return changes
+        return await self._changes.write(_put, document, pieces, job)
 
     async def touch(
         self, document_id: str, *, etag: str | None = None, last_modified: str | None = None
@@ -126,24 +131,19 @@ class SqliteKnowledge:
 
     async def remove(self, message_id: str, ids: Sequence[str]) -> Outcome:
         """See the port."""
-        outcome, gone = await self._file.write(self._remove, message_id, ids)
-        await self._vectors.remove(gone)
-        return outcome
+        return await self._changes.write(self._remove, message_id, ids)
 
-    def _remove(
-        self, db: sqlite3.Connection, message_id: str, ids: Sequence[str]
-    ) -> tuple[Outcome, list[int]]:
-        """Return what it did, and the rows of the chunks that are gone."""
+    def _remove(self, db: sqlite3.Connection, message_id: str, ids: Sequence[str]) -> Outcome:
         known = noted_reply(db, message_id)
         if known is not None:
             stored = json.loads(known)
-            return Outcome(tuple(stored["ids"]), tuple(stored["titles"])), []
+            return Outcome(tuple(stored["ids"]), tuple(stored["titles"]))
         wanted = json.dumps(list(ids))
-        gone = db.execute(
+        db.execute(
             "DELETE FROM chunks WHERE document IN (SELECT row FROM documents"
-            " WHERE id IN (SELECT value FROM json_each(?))) RETURNING row",
+            " WHERE id IN (SELECT value FROM json_each(?)))",
             (wanted,),
-        ).fetchall()
+        )
         rows = db.execute(
             "DELETE FROM documents WHERE id IN (SELECT value FROM json_each(?))"
             " RETURNING id, title",
@@ -152,7 +152,7 @@ class SqliteKnowledge:
         outcome = Outcome(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
         reply = json.dumps({"ids": outcome.ids, "titles": outcome.texts})
         self._file.note_reply(db, message_id, reply)
-        return outcome, [row[0] for row in gone]
+        return outcome
 
     async def prune(self, *, outcomes_before: float) -> None:
         """See the port."""
@@ -202,17 +202,18 @@ class SqliteKnowledge:
         """See the port."""
         if where.sources:  # they are sources of memories
             return []
-        found = await self._vectors.search(vector, limit, where)
-        if not found:
-            return []
-        rows = await self._file.read(
-            "SELECT * FROM passages WHERE row IN (SELECT value FROM json_each(?))"
-            " AND ts >= coalesce(?, ts) AND (? IS NULL OR ts < ?)",
-            (json.dumps(list(found)), where.since, where.until, where.until),
-        )
+        found = await self._turns.take(self.embeddings.search_here, vector, limit, where)
+        async with self._searching:
+            if found is None:
+                found = await self.embeddings.search(vector, limit, where)
+            if not found:
+                return []
+            rows = await self._file.read(
+                "SELECT * FROM passages WHERE row IN (SELECT value FROM json_each(?))",
+                (json.dumps([row for row, _ in found]),),
+            )
         passages = {row[0]: _passage(row) for row in rows}
-        nearest = sorted(passages, key=lambda key: -found[key])[:limit]
-        return [Candidate(passages[key], found[key]) for key in nearest]
+        return [Candidate(passages[row], cosine) for row, cosine in found if row in passages]
 
     async def matching(
         self,
@@ -222,21 +223,15 @@ class SqliteKnowledge:
         where: Where,
         vector: Vectors | None,
     ) -> list[Candidate]:
-        """See the port."""
+        """See the port, and `antiphon_memory.sqlite.words`."""
         if not words or where.sources:
             return []
-        scopes = json.dumps(where.scopes) if where.scopes else None
-        rows = await self._file.read(
-            "SELECT p.* FROM (SELECT rowid, bm25(chunks_fts) AS score FROM chunks_fts"
-            " WHERE chunks_fts MATCH ?"
-            " AND (? IS NULL OR rowid IN (SELECT chunks.row FROM chunks JOIN documents"
-            " ON documents.row = chunks.document"
-            " WHERE documents.scope IN (SELECT value FROM json_each(?))))"
-            " ORDER BY rank LIMIT ?) f JOIN passages p ON p.row = f.rowid"
-            " WHERE p.ts >= coalesce(?, p.ts) AND (? IS NULL OR p.ts < ?) ORDER BY f.score",
-            (fts_query(words), scopes, scopes, limit, where.since, where.until, where.until),
-        )
-        cosines = await self._vectors.cosines([row[0] for row in rows], vector)
+        async with self._searching:
+            rows = await self._words.rows(words, limit=limit, where=where)
+        asked = [row[0] for row in rows]
+        cosines = self.embeddings.cosines_here(asked, vector)
+        if cosines is None:
+            cosines = await self.embeddings.cosines(asked, vector)
         return [Candidate(_passage(row), cosines.get(row[0])) for row in rows]
 
     async def texts_at(self, places: Collection[Place]) -> dict[Place, str]:
@@ -251,35 +246,23 @@ class SqliteKnowledge:
         return {(row[0], row[1]): row[2] for row in rows}
 
 
-def _drop_vectors(db: sqlite3.Connection, model: dict[str, str]) -> None:
-    db.execute("UPDATE chunks SET embedding = NULL WHERE embedding IS NOT NULL")
-    db.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", model.items())
-
-
-def _store_vectors(db: sqlite3.Connection, ids: Sequence[str], vectors: Vectors) -> list[Row]:
-    stored: list[Row] = []
+def _store_vectors(db: sqlite3.Connection, ids: Sequence[str], vectors: Vectors) -> None:
     for chunk_id, vector in zip(ids, vectors, strict=True):
-        blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
-        rows = db.execute(
-            "UPDATE chunks SET embedding = ? WHERE id = ? RETURNING row,"
-            " (SELECT scope FROM documents WHERE row = document)",
-            (blob, chunk_id),
-        ).fetchall()
-        stored += [(row, scope, blob) for row, scope in rows]
-    return stored
+        row = db.execute("SELECT row FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+        if row is not None:
+            store_vector(db, row[0], vector)
 
 
 def _put(
     db: sqlite3.Connection, document: KnownDocument, pieces: Sequence[Piece], job: Job | None
-) -> tuple[Changes, list[int]]:
-    """Return what it changed, and the rows of the chunks that are gone."""
+) -> ChunkChanges:
     row, document_id = _put_document(db, document)
     known = db.execute(
         "SELECT row, digest FROM chunks WHERE document = ? ORDER BY ordinal", (row,)
     ).fetchall()
     plan = _planned(pieces, [(chunk[0], chunk[1]) for chunk in known])
     _write(db, row, plan)
-    changes = Changes(document_id, len(plan.new), plan.kept, len(plan.gone))
+    changes = ChunkChanges(document_id, len(plan.new), plan.kept, len(plan.gone))
     if job is not None:
         tally = replace(
             job.tally,
@@ -290,7 +273,7 @@ def _put(
             removed=changes.removed,
         )
         note_stored(db, job, document_id, tally)
-    return changes, plan.gone
+    return changes
 
 
 def _touch(

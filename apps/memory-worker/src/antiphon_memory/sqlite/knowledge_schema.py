@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon_memory.sqlite.database import SEEN, Schema
 from antiphon_memory.sqlite.jobs import JOBS
+from antiphon_memory.sqlite.tables import LISTED, Tables, vectors_apart
 
 _DOCUMENTS = """
 CREATE TABLE documents (
@@ -58,4 +59,48 @@ SELECT d.row, d.id, d.title, d.source, d.scope, d.sha256, d.size_bytes, d.ts, d.
 FROM documents d;
 """
 
-SCHEMA = Schema((_DOCUMENTS + JOBS + SEEN,))
+# Vectors as memories have them. A document's time is its chunks' time.
+_VECTORS = f"""
+DROP VIEW listed;
+DROP INDEX chunks_unembedded;
+{vectors_apart("chunks")}
+CREATE INDEX chunks_unembedded ON chunks (document, row) WHERE NOT embedded;
+CREATE TRIGGER documents_described AFTER UPDATE OF ts, scope ON documents BEGIN
+    INSERT INTO vector_changes (row) SELECT row FROM chunks WHERE document = new.row AND embedded;
+END;
+CREATE VIEW listed AS
+SELECT d.row, d.id, d.title, d.source, d.scope, d.sha256, d.size_bytes, d.ts, d.etag,
+    d.last_modified, (SELECT count(*) FROM chunks WHERE document = d.row),
+    (SELECT count(*) FROM chunks WHERE document = d.row)
+        - (SELECT count(*) FROM chunks WHERE document = d.row AND NOT embedded)
+FROM documents d;
+"""  # noqa: S608  (constants)
+
+SCHEMA = Schema(
+    (_DOCUMENTS + JOBS + SEEN, _VECTORS),
+    checked=(
+        "documents",
+        "chunks",
+        "chunks_fts_data",
+        "chunks_fts_idx",
+        "chunks_fts_docsize",
+        "jobs",
+        "seen",
+    ),
+)
+
+TABLES = Tables(
+    texts="chunks",
+    words="chunks_fts",
+    rows=("m.*", "passages m"),
+    changed="SELECT c.row, d.scope, '', d.ts, v.embedding, c.seq, k.id, k.text"  # noqa: S608  (constants)
+    f" FROM {LISTED} LEFT JOIN chunks k ON k.row = c.row"
+    " LEFT JOIN documents d ON d.row = k.document LEFT JOIN vectors v ON v.row = c.row",
+    every="SELECT v.row, d.scope, '', d.ts, v.embedding FROM vectors v"
+    " JOIN chunks k ON k.row = v.row JOIN documents d ON d.row = k.document"
+    " WHERE v.row > ? ORDER BY v.row LIMIT ?",
+    behind=(
+        "document_vectors",
+        "My newest documents are found by words only; make room on the disk.",
+    ),
+)

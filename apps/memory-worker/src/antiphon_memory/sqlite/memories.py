@@ -10,46 +10,37 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from antiphon_memory.embedding import Notes
 from antiphon_memory.service import Candidate, Memory, Outcome, Where
 from antiphon_memory.sqlite.at_hand import AtHand
+from antiphon_memory.sqlite.changes import Changes
 from antiphon_memory.sqlite.embeddings import Embeddings
 from antiphon_memory.sqlite.file import SqliteFile, noted_reply
 from antiphon_memory.sqlite.rows import (
     ALL_ROWS,
     CHAIN,
     COLUMNS,
-    MATCHES,
     MAX_NAMED,
     SCHEMA,
-    SELECT_CHANGED,
+    TABLES,
     confirm,
     insert,
-    last_change,
     memory_of,
     outcome_of_reply,
     outcome_of_rows,
     reply_of,
     restore_row,
-    store_vector,
     supersede,
-    values_of,
 )
+from antiphon_memory.sqlite.tables import MATCHES, drop_vectors, store_vector, values_of
 from antiphon_memory.sqlite.words import MAX_WORDS, WordSearch
 from antiphon_memory.turns import Turns
 from antiphon_memory.vectors import Vectors
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 READERS = 3
-NEVER = 2**63 - 1
-"""A change that no database reaches."""
-
 SEARCHES_AT_ONCE = 4
 """The rest wait: a hundred at once are no faster, and writers and the loop would wait for all."""
 
@@ -69,12 +60,12 @@ class SqliteStore:
 
     def __init__(self, path: Path, notes: Notes, *, now: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path, SCHEMA, notes, now=now, readers=READERS)
-        self.embeddings = Embeddings(self._file, path.with_suffix(".vectors"), notes)
-        self._words = WordSearch(self._file, self.embeddings.passing)
+        self.embeddings = Embeddings(self._file, path.with_suffix(".vectors"), TABLES, notes)
+        self._words = WordSearch(self._file, TABLES, self.embeddings.passing)
         self.at_hand = AtHand(self._file)
         self._turns = Turns()
         self._searching = asyncio.Semaphore(SEARCHES_AT_ONCE)
-        self._following = asyncio.Lock()
+        self._changes = Changes(self._file, TABLES, self.at_hand, self.embeddings)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -91,7 +82,7 @@ class SqliteStore:
             "SELECT key, value FROM meta WHERE key IN ('model', 'dimension')"
         )
         if {row[0]: row[1] for row in rows} != wanted:
-            await self._write(_drop_vectors, wanted)
+            await self._changes.write(drop_vectors, TABLES.texts, wanted)
         await self.embeddings.adopt(name, dimension)
 
     async def model(self) -> tuple[str, int] | None:
@@ -124,24 +115,9 @@ class SqliteStore:
 
     async def set_vectors(self, ids: Sequence[str], vectors: Vectors) -> None:
         """See the port."""
-        await self._write(_store_vectors, ids, vectors)
+        await self._changes.write(_store_vectors, ids, vectors)
 
     # Writing
-
-    async def _write(
-        self,
-        change: Callable[Concatenate[sqlite3.Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """Write, and let follow what follows the database."""
-        followed = [one.change for one in (self.embeddings, self.at_hand) if one.change is not None]
-        since = min(followed, default=NEVER)
-        done, changes = await self._file.write(_with_changes, since, change, *args, **kwargs)
-        async with self._following:
-            await self.at_hand.follow(changes, last_change(changes, since))
-            await self.embeddings.follow(changes, since)
-        return done
 
     async def outcome_of(self, message_id: str) -> Outcome | None:
         """See the port."""
@@ -166,7 +142,7 @@ class SqliteStore:
         replaces: Sequence[str] = (),
     ) -> Outcome:
         """See the port."""
-        outcome = await self._write(
+        outcome = await self._changes.write(
             self._remember, message_id, memory, vector, same, tuple(replaces)
         )
         return outcome or await self._known(message_id)
@@ -197,7 +173,7 @@ class SqliteStore:
 
     async def restore(self, message_id: str, memories: Sequence[Memory]) -> Outcome:
         """See the port."""
-        outcome = await self._write(self._restore, message_id, memories)
+        outcome = await self._changes.write(self._restore, message_id, memories)
         return outcome or await self._known(message_id)
 
     def _restore(
@@ -222,7 +198,7 @@ class SqliteStore:
 
     async def _delete(self, message_id: str, before: str, condition: str, value: str) -> Outcome:
         """Delete what fulfils a condition, and overwrite the words wherever they stood."""
-        outcome = await self._write(self._overwrite, message_id, before, condition, value)
+        outcome = await self._changes.write(self._overwrite, message_id, before, condition, value)
         if outcome is None:
             return await self._known(message_id)
         if outcome.count:
@@ -347,27 +323,8 @@ class SqliteStore:
         return [memory_of(row) for row in rows]
 
 
-def _drop_vectors(db: sqlite3.Connection, model: dict[str, str]) -> None:
-    db.execute("DELETE FROM vectors")
-    db.execute("UPDATE memories SET embedded = 0 WHERE embedded")
-    db.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", model.items())
-
-
 def _store_vectors(db: sqlite3.Connection, ids: Sequence[str], vectors: Vectors) -> None:
     for memory_id, vector in zip(ids, vectors, strict=True):
         row = db.execute("SELECT row FROM memories WHERE id = ?", (memory_id,)).fetchone()
         if row is not None:
             store_vector(db, row[0], vector)
-
-
-def _with_changes(
-    db: sqlite3.Connection,
-    since: int,
-    change: Callable[Concatenate[sqlite3.Connection, P], T],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> tuple[T, list[sqlite3.Row]]:
-    """Return what a change returns, and what was changed since then."""
-    done = change(db, *args, **kwargs)
-    return done, db.execute(SELECT_CHANGED, (since,)).fetchall()

@@ -8,10 +8,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from antiphon_memory.service import Memory, Outcome, Where
+from antiphon_memory.service import Memory, Outcome
 from antiphon_memory.sqlite.database import SEEN, Schema
+from antiphon_memory.sqlite.tables import LISTED, Tables, store_vector, vectors_apart
 from antiphon_memory.vectors import Vectors
 
 Row = tuple[int, str, str, str, str, float]
@@ -64,33 +63,14 @@ _SCRUB = """
 UPDATE seen SET reply = json_remove(reply, '$.texts') WHERE json_valid(reply);
 """
 
-# Vectors go to a table of their own: rows of 1.5 kB would make every look at a text a page of its
-# own. `vector_changes` is what `Embeddings` and `AtHand` follow.
-_VECTORS = """
+_VECTORS = f"""
 DROP INDEX memories_unembedded;
-ALTER TABLE memories ADD COLUMN embedded INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE vectors (row INTEGER PRIMARY KEY, embedding BLOB NOT NULL);
-INSERT INTO vectors (row, embedding)
-    SELECT row, embedding FROM memories WHERE embedding IS NOT NULL;
-UPDATE memories SET embedded = 1 WHERE embedding IS NOT NULL;
-ALTER TABLE memories DROP COLUMN embedding;
+{vectors_apart("memories")}
 CREATE INDEX memories_unembedded ON memories (row) WHERE NOT embedded;
-CREATE TABLE vector_changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
-CREATE TRIGGER vectors_inserted AFTER INSERT ON vectors BEGIN
-    UPDATE memories SET embedded = 1 WHERE row = new.row;
-    INSERT INTO vector_changes (row) VALUES (new.row);
-END;
-CREATE TRIGGER vectors_replaced AFTER UPDATE ON vectors BEGIN
-    INSERT INTO vector_changes (row) VALUES (new.row);
-END;
 CREATE TRIGGER memories_described AFTER UPDATE OF ts, scope, source ON memories BEGIN
     INSERT INTO vector_changes (row) VALUES (new.row);
 END;
-CREATE TRIGGER memories_removed AFTER DELETE ON memories BEGIN
-    DELETE FROM vectors WHERE row = old.row;
-    INSERT INTO vector_changes (row) VALUES (old.row);
-END;
-"""
+"""  # noqa: S608  (constants)
 
 # So that the list says all that a copy of the memories needs (`AtHand`).
 _ADDED = """
@@ -112,18 +92,16 @@ SCHEMA = Schema(
 )
 
 COLUMNS = "m.row, m.id, m.text, m.source, m.scope, m.ts"
-MATCHES = (
-    "(json_array_length(:scopes) = 0 OR m.scope IN (SELECT value FROM json_each(:scopes)))"
-    " AND (json_array_length(:sources) = 0 OR m.source IN (SELECT value FROM json_each(:sources)))"
-    " AND (:since IS NULL OR m.ts >= :since) AND (:until IS NULL OR m.ts < :until)"
+TABLES = Tables(
+    texts="memories",
+    words="memories_fts",
+    rows=(COLUMNS, "memories m"),
+    changed="SELECT c.row, m.scope, m.source, m.ts, v.embedding, c.seq, m.id, m.text"  # noqa: S608  (constants)
+    f" FROM {LISTED} LEFT JOIN memories m ON m.row = c.row LEFT JOIN vectors v ON v.row = c.row",
+    every="SELECT m.row, m.scope, m.source, m.ts, v.embedding FROM vectors v"
+    " JOIN memories m ON m.row = v.row WHERE v.row > ? ORDER BY v.row LIMIT ?",
+    behind=("vectors", "My newest memories are found by words only; make room on the disk."),
 )
-SELECT_CHANGED = (
-    "SELECT c.row, m.scope, m.source, m.ts, v.embedding, c.seq, m.id, m.text"
-    " FROM (SELECT row, max(seq) AS seq FROM vector_changes WHERE seq > ? GROUP BY row) c"
-    " LEFT JOIN memories m ON m.row = c.row LEFT JOIN vectors v ON v.row = c.row"
-)
-"""What is there now of the rows that were changed since; what is gone has no id."""
-
 ALL_ROWS = (
     "SELECT 0 AS row, id, text, source, scope, ts, NULL AS superseded_by FROM memories"
     " UNION ALL SELECT 0, id, text, source, scope, ts, superseded_by FROM superseded"
@@ -136,34 +114,9 @@ CHAIN = (
 MAX_NAMED = 100
 
 
-def blob(vector: Vectors) -> bytes:
-    """Return a vector as it is stored: little-endian float32."""
-    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
-
-
-def store_vector(db: sqlite3.Connection, row: int, vector: Vectors) -> None:
-    """Give a memory its vector, in place of the one that it may have."""
-    db.execute(
-        "INSERT INTO vectors (row, embedding) VALUES (?, ?)"
-        " ON CONFLICT (row) DO UPDATE SET embedding = excluded.embedding",
-        (row, blob(vector)),
-    )
-
-
 def digest(text: str) -> bytes:
     """Return what two texts share that differ in case alone."""
     return hashlib.sha256(text.casefold().encode()).digest()
-
-
-def values_of(where: Where, **more: object) -> dict[str, object]:
-    """Return the values of a statement with `MATCHES` in it."""
-    return {
-        "scopes": json.dumps(where.scopes),
-        "sources": json.dumps(where.sources),
-        "since": where.since,
-        "until": where.until,
-        **more,
-    }
 
 
 def insert(db: sqlite3.Connection, memory: Memory, vector: Vectors | None) -> None:
@@ -253,8 +206,3 @@ def outcome_of_reply(done: dict[str, Any], texts: dict[str, str]) -> Outcome:
         tuple(texts[one] for one in done.get("replaced", ()) if one in texts),
         done.get("count", len(done["ids"])),
     )
-
-
-def last_change(changes: Sequence[sqlite3.Row], since: int) -> int:
-    """Return the last change of `SELECT_CHANGED`'s rows; `since` if there is none."""
-    return max((row[5] for row in changes), default=since)

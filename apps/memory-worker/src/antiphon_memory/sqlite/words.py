@@ -10,6 +10,7 @@ its words at hand (`antiphon_memory.sqlite.at_hand`) and seldom comes here.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from antiphon_memory.service import EVERYWHERE, Where
 from antiphon_memory.sqlite.file import SqliteFile
-from antiphon_memory.sqlite.rows import COLUMNS, MATCHES, values_of
+from antiphon_memory.sqlite.tables import MATCHES, Tables, values_of
 
 ROWS_EACH = 20_000
 RANKED_AT_ONCE = 64
@@ -57,19 +58,21 @@ def fts_query(words: Iterable[str]) -> str:
 
 
 class WordSearch:
-    """Finds the memories of one database by words.
+    """Finds the texts of one database by words.
 
     Args:
         file: the database.
+        tables: what is in it.
         passing: tells of rows whether they pass a filter.
     """
 
-    def __init__(self, file: SqliteFile, passing: Passing) -> None:
+    def __init__(self, file: SqliteFile, tables: Tables, passing: Passing) -> None:
         self._file = file
+        self._tables = tables
         self._passing = passing
 
     async def rows(self, words: Sequence[str], *, limit: int, where: Where) -> list[sqlite3.Row]:
-        """Return the rows (`COLUMNS`) of memories with any of `words`, best first.
+        """Return the rows (`Tables.rows`) of texts with any of `words`, best first.
 
         Args:
             words: at least one; after 32 they are ignored.
@@ -80,42 +83,65 @@ class WordSearch:
             EngineError: the file failed.
         """
         words = words[:MAX_WORDS]
-        found = await _listed(self._file, words)
-        return await _best(self._file, words, found, limit, where, self._passing)
+        found = await self._listed(words)
+        if not found.total:
+            return []
+        if found.total <= RANKED_AT_ONCE:
+            return await self._ranked(words, None, limit, where)
+        rows, weights = await asyncio.to_thread(_weighed, found)
+        if where != EVERYWHERE:
+            kept = await self._passing(rows, where)
+            rows, weights = rows[kept], weights[kept]
+        candidates = _heaviest(rows, weights, CANDIDATES_EACH * limit)
+        if found.total <= RANKED_AMONG:
+            return await self._ranked(words, candidates, limit, where)
+        return await self._in_order(candidates, limit, where)
+
+    async def _listed(self, words: Sequence[str]) -> _Found:
+        """Return each word's newest rows; one statement, so that all see the same texts."""
+        table = self._tables.words
+        one = (
+            f"SELECT group_concat(rowid) FROM (SELECT rowid FROM {table}"  # noqa: S608  (a constant)
+            f" WHERE {table} MATCH ? ORDER BY rowid DESC LIMIT ?)"
+        )
+        last = f"SELECT max(row) FROM {self._tables.texts}"  # noqa: S608  (a constant)
+        values = [value for word in words for value in (fts_query([word]), ROWS_EACH)]
+        return await self._file.look(
+            _found, " UNION ALL ".join([*[one] * len(words), last]), values
+        )
+
+    async def _ranked(
+        self, words: Sequence[str], candidates: Sequence[int] | None, limit: int, where: Where
+    ) -> list[sqlite3.Row]:
+        """Return rows ranked by BM25, all or only candidates.
+
+        `ORDER BY rank` would make FTS5 rank every row before it looks at the candidates.
+        """
+        among = "" if candidates is None else f" AND +f.rowid IN ({_numbers(candidates)})"
+        table, (columns, texts) = self._tables.words, self._tables.rows
+        return await self._file.read(
+            f"SELECT {columns} FROM {table} f CROSS JOIN {texts} ON m.row = f.rowid"  # noqa: S608  (numbers and constants)
+            f" WHERE f.{table} MATCH :words{among} AND {MATCHES}"
+            f" ORDER BY bm25({table}) LIMIT :limit",
+            values_of(where, words=fts_query(words), limit=limit),
+        )
+
+    async def _in_order(
+        self, candidates: Sequence[int], limit: int, where: Where
+    ) -> list[sqlite3.Row]:
+        """Return the candidates' rows in the order given."""
+        columns, texts = self._tables.rows
+        rows = await self._file.read(
+            f"SELECT {columns} FROM {texts}"  # noqa: S608  (numbers and constants)
+            f" WHERE m.row IN ({_numbers(candidates)}) AND {MATCHES}",
+            values_of(where),
+        )
+        by_row = {row[0]: row for row in rows}
+        return [by_row[row] for row in candidates if row in by_row][:limit]
 
 
-async def _best(
-    file: SqliteFile,
-    words: Sequence[str],
-    found: _Found,
-    limit: int,
-    where: Where,
-    passing: Passing,
-) -> list[sqlite3.Row]:
-    """Return the best of the rows that were listed."""
-    if not found.total:
-        return []
-    if found.total <= RANKED_AT_ONCE:
-        return await _ranked(file, words, None, limit, where)
-    rows, weights = _weighed(found)
-    if where != EVERYWHERE:
-        kept = await passing(rows, where)
-        rows, weights = rows[kept], weights[kept]
-    candidates = _heaviest(rows, weights, CANDIDATES_EACH * limit)
-    if found.total <= RANKED_AMONG:
-        return await _ranked(file, words, candidates, limit, where)
-    return await _in_order(file, candidates, limit, where)
-
-
-async def _listed(file: SqliteFile, words: Sequence[str]) -> _Found:
-    """Return each word's newest rows; one statement, so that all see the same memories."""
-    one = (
-        "SELECT group_concat(rowid) FROM (SELECT rowid FROM memories_fts"
-        " WHERE memories_fts MATCH ? ORDER BY rowid DESC LIMIT ?)"
-    )
-    sql = " UNION ALL ".join([*[one] * len(words), "SELECT max(row) FROM memories"])
-    values = [value for word in words for value in (fts_query([word]), ROWS_EACH)]
-    *listed, last = [_rows(row[0]) for row in await file.read(sql, tuple(values))]
+def _found(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> _Found:
+    *listed, last = [_rows(row[0]) for row in db.execute(sql, values)]
     newest = int(last.max(initial=1))
     return _Found(tuple(listed), tuple(_weight(rows, newest) for rows in listed), newest)
 
@@ -149,39 +175,6 @@ def _heaviest(rows: Rows, weights: NDArray[np.float64], count: int) -> list[int]
         rows, weights = rows[kept], weights[kept]
     order = np.lexsort((-rows, -weights))[:count]
     return [int(row) for row in rows[order]]
-
-
-async def _ranked(
-    file: SqliteFile,
-    words: Sequence[str],
-    candidates: Sequence[int] | None,
-    limit: int,
-    where: Where,
-) -> list[sqlite3.Row]:
-    """Return rows ranked by BM25, all or only candidates.
-
-    `ORDER BY rank` would make FTS5 rank every row before it looks at the candidates.
-    """
-    among = "" if candidates is None else f" AND +f.rowid IN ({_numbers(candidates)})"
-    return await file.read(
-        f"SELECT {COLUMNS} FROM memories_fts f CROSS JOIN memories m ON m.row = f.rowid"  # noqa: S608  (numbers and constants)
-        f" WHERE f.memories_fts MATCH :words{among} AND {MATCHES}"
-        " ORDER BY bm25(memories_fts) LIMIT :limit",
-        values_of(where, words=fts_query(words), limit=limit),
-    )
-
-
-async def _in_order(
-    file: SqliteFile, candidates: Sequence[int], limit: int, where: Where
-) -> list[sqlite3.Row]:
-    """Return the candidates' rows in the order given."""
-    rows = await file.read(
-        f"SELECT {COLUMNS} FROM memories m"  # noqa: S608  (numbers and constants)
-        f" WHERE m.row IN ({_numbers(candidates)}) AND {MATCHES}",
-        values_of(where),
-    )
-    by_row = {row[0]: row for row in rows}
-    return [by_row[row] for row in candidates if row in by_row][:limit]
 
 
 def _numbers(rows: Iterable[int]) -> str:
