@@ -29,6 +29,7 @@ OWNERS = {
     "antiphon.conversation_stores": "antiphon_memory",
     "antiphon.knowledge_stores": "antiphon_memory",
     "antiphon.wake_detectors": "antiphon_wake",
+    "antiphon.weather": "antiphon_tools",
 }
 POINTS = [(group, name) for group, points in GROUPS.items() for name in points]
 HEAVY = {

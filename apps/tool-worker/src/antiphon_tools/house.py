@@ -12,7 +12,7 @@ from antiphon_runtime import Breaker, BreakerRules, Upstream, running
 from antiphon_runtime.upstream import Notes, shown
 
 from antiphon_tools.builtin.home_assistant import HomeAssistant, HomeAssistantLink
-from antiphon_tools.engine import HomeAssistantServer, JsonClient, ListsFile, Units
+from antiphon_tools.engine import HomeAssistantServer, JsonClient, ListsFile, Units, WebPages
 from antiphon_tools.home_sections import HomeAssistantSection
 from antiphon_tools.house_bus import HouseBus
 
@@ -36,6 +36,7 @@ class House:
         lists: the file of lists and notes.
         list_names: the lists with something on them.
         http: asks servers for JSON.
+        pages: reads web pages.
         home_assistant: knows what a Home Assistant has on offer.
     """
 
@@ -58,7 +59,8 @@ class House:
         self.lists = ListsFile(data_dir / "lists.sqlite")
         self.list_names: tuple[str, ...] = ()
         self.http = JsonClient()
-        self.home_assistant = HomeAssistantLink(self._connected, self.changed.set)
+        self.pages = WebPages()
+        self.home_assistant = HomeAssistantLink(self._connected, self.changed.set, health)
         self._upstreams: dict[str, tuple[str, Upstream]] = {}
 
     @asynccontextmanager
@@ -67,6 +69,7 @@ class House:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.lists.close)
             stack.push_async_callback(self.http.close)
+            stack.callback(self.pages.close)
             await self._read_list_names()
             await stack.enter_async_context(running(home_assistant=self.home_assistant.run()))
             yield

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from antiphon_contracts import MEMORY_QUERY, MEMORY_REMEMBER, RequestTopic
+from antiphon_contracts import (
+    MEMORY_QUERY,
+    MEMORY_REMEMBER,
+    TIMER_CHANGE,
+    TIMER_QUERY,
+    TIMER_SET,
+    RequestTopic,
+)
+from antiphon_runtime import load_engine
+from antiphon_runtime.upstream import shown
 
 from antiphon_tools.builtin.clock import get_time
 from antiphon_tools.builtin.home import home_tools
@@ -18,11 +27,25 @@ from antiphon_tools.builtin.measures import convert_units
 from antiphon_tools.builtin.memory import recall, remember
 from antiphon_tools.builtin.notes import notes_tools
 from antiphon_tools.builtin.sums import calculate
+from antiphon_tools.builtin.timers import timer_tools
+from antiphon_tools.builtin.weather import WeatherProvider, weather_tool
+from antiphon_tools.builtin.web import fetch_tool, search_tool
+from antiphon_tools.engine import SearxNg
 from antiphon_tools.house import House
+from antiphon_tools.lookup_sections import WeatherSection
 from antiphon_tools.tool import Tool
 from antiphon_tools.tools_file import ToolsFile
 
-REQUESTS: tuple[RequestTopic[Any, Any], ...] = (MEMORY_REMEMBER, MEMORY_QUERY)
+WEATHER = "antiphon.weather"
+"""Entry points of weather services: each takes the section `[weather]` and a `JsonClient`."""
+
+REQUESTS: tuple[RequestTopic[Any, Any], ...] = (
+    MEMORY_REMEMBER,
+    MEMORY_QUERY,
+    TIMER_SET,
+    TIMER_CHANGE,
+    TIMER_QUERY,
+)
 """What our tools ask other workers for."""
 
 
@@ -44,7 +67,28 @@ def house_tools(file: ToolsFile, house: House) -> list[Tool]:
         *lists.tools(house.list_names),
         *notes_tools(house.lists),
         *home_tools(plan),
+        *timer_tools(house.bus),
+        _weather(file.weather, house),
+        *_web(file, house),
     ]
+
+
+def _weather(section: WeatherSection | None, house: House) -> Tool:
+    if section is None:
+        return weather_tool(None, None, None)
+    provider: WeatherProvider = load_engine(WEATHER, section.provider)(section, house.http)
+    return weather_tool(section, provider, house.upstream("weather", provider.server))
+
+
+def _web(file: ToolsFile, house: House) -> list[Tool]:
+    tools: list[Tool] = []
+    if file.search is not None:
+        server = f"The search server at {shown(file.search.url)}"
+        engine = SearxNg(file.search, house.http)
+        tools.append(search_tool(engine, house.upstream("search", server)))
+    if file.fetch.enabled:
+        tools.append(fetch_tool(house.pages, file.fetch))
+    return tools
 
 
 async def keep_offering(house: House, offer: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 from antiphon_contracts import AntiphonError, EngineError
-from antiphon_runtime.upstream import Upstream
+from antiphon_runtime.upstream import Notes, Upstream
 from pydantic import JsonValue
 
 from antiphon_tools.builtin.colours import KELVIN
@@ -167,15 +167,17 @@ class HomeAssistantLink:
     Args:
         connect: makes a server of the section.
         on_change: called when something else is on offer than before.
+        health: told while it cannot be asked what it has.
 
     Attributes:
         exposed: what is on offer now; kept while the server is away.
     """
 
-    def __init__(self, connect: Connect, on_change: Callable[[], None]) -> None:
+    def __init__(self, connect: Connect, on_change: Callable[[], None], health: Notes) -> None:
         self.exposed = Exposed()
         self._connect = connect
         self._on_change = on_change
+        self._health = health
         self._section: HomeAssistantSection | None = None
         self._server: tuple[HomeAssistant, Upstream] | None = None
         self._told = asyncio.Event()
@@ -187,6 +189,7 @@ class HomeAssistantLink:
         self._section = section
         self._server = None if section is None else self._connect(section)
         self.exposed = Exposed()
+        self._health.clear_note("home_assistant")
         self._told.set()
 
     async def run(self) -> None:
@@ -208,7 +211,9 @@ class HomeAssistantLink:
             found = exposed(await upstream.call(server.states), section, server)
         except AntiphonError as error:
             log.warning("home_assistant.not_asked", detail=str(error))
+            self._health.note("home_assistant", str(error))
             return
+        self._health.clear_note("home_assistant")
         if section is self._section and found != self.exposed:
             self.exposed = found
             log.info("home_assistant.exposed", entities=len(found.entities))
