@@ -24,6 +24,7 @@ class Role(Flag):
     OPERATOR = auto()
     CLIENT = auto()
     METRICS = auto()
+    DEVICE = auto()
 
     @property
     def words(self) -> str:
@@ -52,6 +53,8 @@ PEOPLE = Role.OPERATOR | Role.CLIENT
 
 EVERYONE = WORKERS | PEOPLE | Role.METRICS
 """All of them, and the exporter of metrics, which listens and publishes nothing."""
+
+# DEVICE is none of them: lamps and their bridges on the same broker have topics of their own.
 
 NOBODY = Role(0)
 

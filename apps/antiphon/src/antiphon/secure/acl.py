@@ -7,7 +7,7 @@ grants a subscription that it will not serve, and delivers nothing; a denied pub
 
 from __future__ import annotations
 
-from antiphon_contracts import ConfigError
+from antiphon_contracts import ConfigError, Role
 
 from antiphon.secure.household import Household, User
 
@@ -24,7 +24,18 @@ def acl_text(household: Household) -> str:
     if any(sign in base for sign in "\r\n+#") or base != base.strip():
         raise ConfigError("the base of the topics has signs that an ACL cannot hold: change `base`")
     prefix = f"{base}/" if base else ""
-    return _HEAD + "".join(_paragraph(user, prefix) for user in household.users)
+    return _HEAD + "".join(
+        _paragraph(user, prefix) + _devices(user, household) for user in household.users
+    )
+
+
+def _devices(user: User, household: Household) -> str:
+    """Return what concerns the topics of devices: theirs, and those that the tools may reach."""
+    if user.kind is Role.DEVICE:
+        return "".join(f"topic readwrite {topic}\n" for topic in user.topics)
+    if user.kind is Role.TOOLS:
+        return "".join(f"topic write {topic}\n" for topic in household.device_topics)
+    return ""
 
 
 def _paragraph(user: User, prefix: str) -> str:

@@ -71,6 +71,19 @@ def add_worker(
     run(name, Console())
 
 
+@secure_app.command("add-device")
+def add_device(
+    name: Annotated[str, typer.Argument(help="A name for it, e.g. zigbee2mqtt.")],
+    topics: Annotated[list[str], typer.Argument(help="Its topics, e.g. 'zigbee2mqtt/#'.")],
+) -> None:
+    """Let a lamp, or a bridge of lamps, in; the assistant may switch it, and nothing more."""
+    from rich.console import Console
+
+    from antiphon.secure.commands import add_device as run
+
+    run(name, topics, Console())
+
+
 @secure_app.command("remove")
 def remove(name: Name) -> None:
     """Let whoever was added in no more."""

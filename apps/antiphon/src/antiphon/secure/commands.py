@@ -116,6 +116,23 @@ def _add(name: str, role: Role, site: str, console: Console) -> None:
     print_line(console, f"copy this folder to its machine, and start it from there: {where}")
 
 
+def add_device(name: str, topics: Sequence[str], console: Console) -> None:
+    """Let a device or its bridge in; it and the tool worker reach these topics.
+
+    Raises:
+        ConfigError: the name or a topic cannot be, or somebody else has the name.
+    """
+    folder = secure_folder()
+    _must_exist(folder)
+    with folder.changing():
+        household = folder.household().with_device(name, topics)
+        folder.certify(household)
+        folder.write(household)
+    print_line(console, f"{name} and the tool worker may use: {', '.join(topics)}")
+    print_line(console, f"its user name is {name}; its password: antiphon secure show {name}")
+    print_line(console, f"it trusts this certificate: {folder.path / 'users' / name / 'ca.crt'}")
+
+
 def remove(name: str, console: Console) -> None:
     """Let a satellite, a client or an added worker in no more.
 

@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 
 import orjson
-from antiphon_contracts import EVERY_WORKER, WORKERS, ConfigError, Rights, Role, rights
+from antiphon_contracts import (
+    EVERY_WORKER,
+    WORKERS,
+    ConfigError,
+    Rights,
+    Role,
+    all_topics,
+    rights,
+)
+from antiphon_runtime.transport import why_not_a_filter
 from pydantic import TypeAdapter, ValidationError
 
 OPERATOR = "operator"
@@ -18,6 +27,8 @@ SECRET_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"(?![-.])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _MAX_HOST_CHARS = 253
+_MAX_TOPIC_CHARS = 200
+_TOPICS = tuple(all_topics().values())
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 CONTAINER_HOST = "broker"
 """The broker's name among the containers of the compose stack."""
@@ -32,12 +43,14 @@ class User:
         role: a role's name in lower case.
         secret: password, hexadecimal; never shown by `repr`.
         site: a satellite's site; empty for everybody else.
+        topics: a device's topics, as subscription filters; none for everybody else.
     """
 
     name: str
     role: str
     secret: str = field(repr=False)
     site: str = ""
+    topics: tuple[str, ...] = ()
 
     @property
     def rights(self) -> Rights:
@@ -110,6 +123,30 @@ class Household:
             )
         return self
 
+    def with_device(self, name: str, topics: Iterable[str]) -> Household:
+        """Return the household with a device or its bridge, which has these topics.
+
+        The tool worker may publish on them as well. A device that is there already gets the new
+        topics and keeps its secret.
+
+        Raises:
+            ConfigError: the name cannot be a user's or is taken, or a topic is Antiphon's or none.
+        """
+        chosen = tuple(dict.fromkeys(topics))
+        for topic in chosen:
+            check_device_topic(topic, self.base)
+        household = self.with_user(name, Role.DEVICE)
+        users = (
+            replace(user, topics=chosen) if user.name == name else user for user in household.users
+        )
+        return replace(household, users=tuple(users))
+
+    @property
+    def device_topics(self) -> tuple[str, ...]:
+        """The topics of all devices."""
+        found = [topic for user in self.users for topic in user.topics]
+        return tuple(dict.fromkeys(found))
+
     def without(self, name: str) -> Household:
         """Return the household without that user."""
         return replace(self, users=tuple(user for user in self.users if user.name != name))
@@ -158,6 +195,8 @@ def decode_household(text: bytes) -> Household:
             raise ConfigError(f"household.json gives {user.name} a role that does not exist")
         if re.fullmatch(r"[0-9a-f]{32,}", user.secret) is None:
             raise ConfigError(f"household.json has no proper secret for {user.name}")
+        for topic in user.topics:
+            check_device_topic(topic, household.base)
     check_hosts(household.hosts)
     return household
 
@@ -182,6 +221,24 @@ def check_name(name: str, what: str = "name") -> None:
         raise ConfigError(
             f"{name!r} cannot be a {what} here: use up to 64 letters, digits, dots, hyphens and "
             f"underscores, the first a letter or digit, and not {EVERY_WORKER!r}"
+        )
+
+
+def check_device_topic(topic: str, base: str) -> None:
+    """Refuse what is no subscription filter, cannot stand in an ACL, or may mean a topic of ours.
+
+    Raises:
+        ConfigError: it is such a one.
+    """
+    fault = why_not_a_filter(topic)
+    first, *_ = topic.split("/")
+    ours = {base.partition("/")[0]} if base else {t.pattern.split("/")[0] for t in _TOPICS}
+    if fault is not None or topic != topic.strip() or len(topic) > _MAX_TOPIC_CHARS:
+        raise ConfigError(f"{topic!r} cannot be a device's topic: write one like zigbee2mqtt/#")
+    if first in {"+", "#", *ours} or first.startswith("$"):
+        raise ConfigError(
+            f"{topic!r} cannot be a device's topic: its first level must be its own, and none of "
+            "Antiphon's"
         )
 
 
