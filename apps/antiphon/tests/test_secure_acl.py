@@ -119,3 +119,16 @@ def test_nobody_gets_a_wildcard_of_many_levels_or_what_is_no_topic_of_the_contra
 def test_a_base_cannot_smuggle_lines_in(base: str) -> None:
     with pytest.raises(ConfigError, match="change `base`"):
         acl_text(house(base))
+
+
+def test_the_tools_reach_devices_and_devices_reach_nothing_else() -> None:
+    text = acl_text(
+        Household(("house.lan",), "antiphon")
+        .with_user("tools-1", Role.TOOLS)
+        .with_user("phone", Role.CLIENT)
+        .with_device("zigbee", ["zigbee2mqtt/#", "lamp one/set"])
+    )
+    tools, phone, zigbee = text.split("\nuser ")[1:]
+    assert "topic write zigbee2mqtt/#\ntopic write lamp one/set\n" in tools
+    assert "zigbee2mqtt" not in phone
+    assert zigbee == "zigbee\ntopic readwrite zigbee2mqtt/#\ntopic readwrite lamp one/set\n"

@@ -122,3 +122,32 @@ def test_a_file_that_somebody_meddled_with_is_refused_and_not_quoted(
 def test_a_damaged_file_is_a_sentence(text: bytes) -> None:
     with pytest.raises(ConfigError, match=r"household\.json is damaged"):
         decode_household(text)
+
+
+def test_a_device_has_topics_of_its_own() -> None:
+    house = HOUSE.with_device("zigbee", ["zigbee2mqtt/#", "zigbee2mqtt/#", "lamp/set"])
+    user = house.user("zigbee")
+    assert (user.role, user.topics) == ("device", ("zigbee2mqtt/#", "lamp/set"))
+    assert not user.is_worker
+    assert (user.rights.publish, user.rights.take) == ((), ())
+    changed = house.with_device("zigbee", ["tele/+/STATE"])
+    assert changed.user("zigbee").secret == user.secret
+    assert changed.device_topics == ("tele/+/STATE",)
+    assert decode_household(encode_household(changed).encode()) == changed
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["#", "+/set", "antiphon/#", "antiphon/tts/say", "$SYS/#", "a/#/b", "", " lamp", "a\nuser x"],
+)
+def test_topics_that_no_device_gets(topic: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a device's topic"):
+        replace(HOUSE, base="antiphon").with_device("lamp", [topic])
+
+
+def test_without_a_base_the_contract_s_topics_are_ours() -> None:
+    house = replace(HOUSE, base="")
+    for topic in ("tts/say", "tts/#", "audio/x"):
+        with pytest.raises(ConfigError, match="cannot be a device's topic"):
+            house.with_device("lamp", [topic])
+    assert house.with_device("lamp", ["zigbee2mqtt/#"]).device_topics == ("zigbee2mqtt/#",)

@@ -152,8 +152,8 @@ async def test_weather_at_home_and_elsewhere(tmp_path: Path) -> None:
     async with outside_at(tmp_path) as outside:
         weather = outside.tools()["get_weather"]
         assert await call(weather) == {
-            "text": "In Lyon it is 12 degrees and there is light rain now; today it will be between "
-            "8 and 14 degrees, with a 60 percent chance of rain or snow.",
+            "text": "In Lyon it is 12 degrees and there is light rain now; today it will be "
+            "between 8 and 14 degrees, with a 60 percent chance of rain or snow.",
             "place": "Lyon",
             "date": "2026-11-21",
             "low": 8.1,
