@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from antiphon.secure.household import (
@@ -106,11 +107,12 @@ def test_an_unknown_user_is_told_who_there_is() -> None:
         {"role": "god"},
         {"secret": "x\nuser: y"},
         {"secret": ""},
+        {"topics": ("antiphon/#",)},
     ],
     ids=str,
 )
 def test_a_file_that_somebody_meddled_with_is_refused_and_not_quoted(
-    changes: dict[str, str],
+    changes: dict[str, Any],
 ) -> None:
     meddled = replace(HOUSE, users=(replace(HOUSE.users[0], **changes), *HOUSE.users[1:]))
     with pytest.raises(ConfigError) as refused:

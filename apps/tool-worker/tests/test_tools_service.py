@@ -22,6 +22,7 @@ from antiphon_contracts import (
     MemoryResults,
     Message,
     ToolCall,
+    ToolRegistry,
     ToolResult,
 )
 from antiphon_runtime import RuntimeSettings, Wiring, Worker, serve
@@ -394,6 +395,30 @@ async def test_the_registry_is_retained_and_complete() -> None:
         assert not specs["remember"].idempotent
         assert all(specs[name].idempotent for name in ("calculate", "get_time", "recall"))
         assert specs["calculate"].parameters["required"] == ["expression"]
+
+
+async def test_a_new_list_is_named_in_the_registry_and_a_repeated_call_adds_nothing() -> None:
+    async with house_with() as house:
+        heard = await house.hear(TOOLS_REGISTRY)
+        arguments = {"list": "camping", "items": ["rope"]}
+        answers = [
+            await house.bus.request(
+                TOOLS_CALL,
+                ToolCall(name="list_add", arguments=arguments),
+                timeout_s=5,
+                message_id="c",
+            )
+            for _ in range(2)
+        ]
+        assert answers[0] == answers[1]
+        assert answers[0].result["text"] == "I put rope on the camping list."
+        await heard.until(lambda _: "camping" in known_lists(heard[-1].data) if heard else False)
+
+
+def known_lists(registry: ToolRegistry) -> list[str]:
+    [spec] = [spec for spec in registry.tools if spec.name == "list_add"]
+    names: list[str] = spec.parameters["properties"]["list"]["examples"]
+    return names
 
 
 async def test_the_registry_is_published_again_after_a_reconnect() -> None:

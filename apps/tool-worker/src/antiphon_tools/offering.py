@@ -14,6 +14,7 @@ from antiphon_contracts import (
     TIMER_CHANGE,
     TIMER_QUERY,
     TIMER_SET,
+    ConfigError,
     RequestTopic,
 )
 from antiphon_runtime import load_engine
@@ -101,4 +102,9 @@ async def keep_offering(house: House, offer: Callable[[], object]) -> None:
     while True:
         await house.changed.wait()
         house.changed.clear()
-        offer()
+        try:
+            offer()
+        except ConfigError as error:  # Home Assistant has more than the file allows for
+            house.health.note("offer", f"The tools on offer are those of before: {error}.")
+        else:
+            house.health.clear_note("offer")
