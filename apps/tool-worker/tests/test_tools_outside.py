@@ -160,7 +160,7 @@ async def test_weather_at_home_and_elsewhere(tmp_path: Path) -> None:
             "high": 13.9,
             "rain_percent": 60,
         }
-        said = (await call(weather, place="Lyon", day="tomorrow"))["text"]
+        said = (await call(weather, place="here", day="tomorrow"))["text"]
         assert said == "Tomorrow in Lyon: overcast, between 2 and 9 degrees."
         said = (await call(weather, place="Vaise", day="2026-11-23"))["text"]
         assert said == (

@@ -1,8 +1,12 @@
 import asyncio
+import threading
+from functools import cache
+from typing import Any
 
 import pytest
 from antiphon_tools import ToolError
 from antiphon_tools.engine import Units
+from antiphon_tools.engine.units import _load
 
 pytestmark = pytest.mark.unit
 
@@ -101,16 +105,22 @@ async def test_nothing_is_colder_than_absolute_zero(units: Units) -> None:
         await units.convert(-300, "celsius", "kelvin", "uk")
 
 
-async def test_the_loop_is_free_while_pint_is_loaded() -> None:
-    units, ticks, done = Units(), 0, asyncio.Event()
+async def test_the_loop_is_free_while_pint_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, go_on = threading.Event(), threading.Event()
 
-    async def convert() -> None:
-        await units.convert(1, "mile", "km", "uk")
-        done.set()
+    @cache
+    def slow() -> Any:
+        loading.set()
+        assert go_on.wait(10)
+        return _load()
 
+    monkeypatch.setattr("antiphon_tools.engine.units._load", slow)
+    units = Units()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        group.create_task(convert(), name="convert")
-        while not done.is_set():
-            ticks += 1
-            await asyncio.sleep(0)
-    assert ticks > 100
+        group.create_task(units.warm_up(), name="warm up")
+        asked = group.create_task(units.convert(1, "mile", "km", "uk"), name="convert")
+        assert await asyncio.to_thread(loading.wait, 10)
+        assert not asked.done()
+        go_on.set()
+    assert asked.result().text == "1 mile is 1.61 kilometres"
+    assert slow.cache_info().misses == 1

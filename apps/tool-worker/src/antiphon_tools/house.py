@@ -71,7 +71,10 @@ class House:
             stack.push_async_callback(self.http.close)
             stack.callback(self.pages.close)
             await self._read_list_names()
-            await stack.enter_async_context(running(home_assistant=self.home_assistant.run()))
+            background = running(
+                home_assistant=self.home_assistant.run(), units=self.units.warm_up()
+            )
+            await stack.enter_async_context(background)
             yield
 
     def upstream(self, name: str, server: str) -> Upstream:

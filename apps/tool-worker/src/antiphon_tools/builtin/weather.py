@@ -15,6 +15,7 @@ from antiphon_tools.lookup_sections import WeatherSection
 from antiphon_tools.tool import Tool, ToolContext, ToolError, tool
 
 _TIMEOUT_S = 15.0
+_HERE = frozenset({"", "here", "home", "at home", "outside"})
 _LIKELY_PERCENT = 20
 _WINDY_KMH = 39.0  # from 6 on the Beaufort scale, a strong breeze
 
@@ -125,7 +126,8 @@ def weather_tool(
             raise ToolError(
                 "No weather service is set up; write [weather] and place = your town in tools.toml."
             )
-        name = arguments.get("place") or section.place
+        said = " ".join(arguments.get("place", "").split())
+        name = section.place if said.casefold() in _HERE else said
         try:
             place = await upstream.call(lambda: provider.find(name))
             if place is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from antiphon_runtime.extras import install_command
+from antiphon_runtime.tasks import in_daemon_thread
 
 from antiphon_tools.engine.unit_names import (
     DEFINITIONS,
@@ -59,11 +62,12 @@ class Conversion:
 
 
 class Units:
-    """Converts units; the first conversion loads pint (about a second), in a thread."""
+    """Converts units; the first conversion of a process loads pint (a second or more)."""
 
-    def __init__(self) -> None:
-        self._loading = asyncio.Lock()
-        self._registry: UnitRegistry[Any] | None = None
+    async def warm_up(self) -> None:
+        """Load pint in a thread that nobody waits for at the end; without pint do nothing."""
+        with suppress(ToolError):
+            await _loaded()
 
     async def convert(
         self, value: float, from_unit: str, to_unit: str, measures: Measures
@@ -76,12 +80,24 @@ class Units:
         if is_money(from_unit) or is_money(to_unit):
             msg = "I cannot convert money, because I do not know the exchange rates."
             raise ToolError(msg)
-        async with self._loading:
-            if self._registry is None:
-                self._registry = await asyncio.to_thread(_load)
-        return _converted(self._registry, value, from_unit, to_unit, measures)
+        return _converted(await _loaded(), value, from_unit, to_unit, measures)
 
 
+_TURN = threading.Lock()
+
+
+async def _loaded() -> UnitRegistry[Any]:
+    if _load.cache_info().currsize:
+        return _load()
+    return await in_daemon_thread(_load_in_turn, name="load-units")
+
+
+def _load_in_turn() -> UnitRegistry[Any]:
+    with _TURN:
+        return _load()
+
+
+@cache
 def _load() -> UnitRegistry[Any]:
     try:
         import pint
