@@ -4,14 +4,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from antiphon_contracts import EngineError
 from antiphon_tools import Tool, ToolContext, ToolError
 from antiphon_tools.builtin.item_names import item_key, list_name
-from antiphon_tools.builtin.lists import MAX_ITEMS, MAX_LISTS, Lists
+from antiphon_tools.builtin.lists import MAX_ITEMS, MAX_LISTS, MAX_SHOWN, Lists
 from antiphon_tools.builtin.notes import MAX_NOTES, notes_tools
 from antiphon_tools.engine import ListsFile
 from antiphon_tools.lookup_sections import ListsSection
+from antiphon_tools.service import MAX_OUTPUT_BYTES
 
 pytestmark = pytest.mark.unit
 
@@ -155,7 +157,9 @@ async def test_lists_are_bounded(shelves: Shelves) -> None:
     for start in range(0, MAX_ITEMS, 50):
         items = [f"thing {number}x" for number in range(start, start + 50)]
         await shelves.call("list_add", list="shopping", items=items)
-    assert (await shelves.text("list_show")).endswith(f"and {MAX_ITEMS - 20} more.")
+    shown = await shelves.call("list_show")
+    assert shown["text"].endswith(f"and {MAX_ITEMS - 20} more.")
+    assert len(shown["list"]) == MAX_SHOWN
     with pytest.raises(ToolError, match="full"):
         await shelves.call("list_add", list="shopping", items=["one more"])
     for number in range(MAX_LISTS - 1):
@@ -233,3 +237,13 @@ def test_names_of_lists() -> None:
     assert {list_name(text) for text in said} == {"shopping"}
     assert list_name("list") == "list"
     assert list_name("to-do") == "to-do"
+
+
+async def test_the_largest_answers_fit_into_a_result(shelves: Shelves) -> None:
+    for start in range(0, MAX_ITEMS, 50):
+        items = [f"{number} {'漢' * 110}" for number in range(start, start + 50)]
+        await shelves.call("list_add", list="shopping", items=items)
+    for number in range(10):
+        await shelves.call("take_note", text=f"{number} {'漢' * 990}")
+    for answer in (await shelves.call("list_show"), await shelves.call("read_notes", limit=10)):
+        assert len(orjson.dumps(answer)) <= MAX_OUTPUT_BYTES

@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from antiphon_contracts import (
     BusError,
@@ -17,6 +18,7 @@ from antiphon_tools import Tool, ToolContext, ToolError
 from antiphon_tools.builtin.timer_phrases import phrase, span
 from antiphon_tools.builtin.timers import timer_tools
 from antiphon_tools.engine import compile_schema
+from antiphon_tools.service import MAX_OUTPUT_BYTES
 
 pytestmark = pytest.mark.unit
 
@@ -192,3 +194,14 @@ async def test_the_timer_worker_s_own_error_comes_out() -> None:
     bus = TimerBus(TimerDone(action="set", error="No such date.", error_code="bad_time"))
     with pytest.raises(ToolError, match="No such date"):
         await call(bus, "set_timer", at="07:00", on="2026-02-30")
+
+
+async def test_the_largest_answer_fits_into_a_result() -> None:
+    many = tuple(timer(id=str(n), kind="reminder", text="漢" * 1000) for n in range(500))
+    found = await call(TimerBus(TimerList(timers=many)), "list_timers")
+    assert found["text"].endswith("There are 485 more.")
+    assert len(orjson.dumps(found)) <= MAX_OUTPUT_BYTES
+    done = await call(
+        TimerBus(TimerDone(action="cancel", timers=many)), "change_timer", action="cancel"
+    )
+    assert len(orjson.dumps(done)) <= MAX_OUTPUT_BYTES

@@ -76,7 +76,7 @@ class FetchSection(Section):
 
     enabled: bool = False
     allow_private: tuple[str, ...] = Field(default=(), max_length=50)
-    max_chars: int = Field(default=8_000, ge=200, le=40_000)
+    max_chars: int = Field(default=8_000, ge=200, le=15_000)
     timeout_s: float = Field(default=12.0, gt=0, le=60)
 
 

@@ -17,10 +17,13 @@ from antiphon_tools.tool import Tool, ToolContext, ToolError, ToolFunction, tool
 
 MAX_LISTS = 50
 MAX_ITEMS = 300
+MAX_SHOWN = 150
+"""So many things of a list are in a result, which may have 64 KiB."""
+
 _TIMEOUT_S = 5.0
 _ITEMS = {
     "type": "array",
-    "items": {"type": "string", "minLength": 1, "maxLength": 200},
+    "items": {"type": "string", "minLength": 1, "maxLength": 120},
     "minItems": 1,
     "maxItems": 50,
 }
@@ -139,7 +142,7 @@ class Lists:
         return list_name(arguments.get("list") or "") or self._section.default
 
     async def _answered(self, shelf: Shelf, name: str, sentence: str) -> JsonValue:
-        texts: list[JsonValue] = [item.text for item in await shelf.items(name)]
+        texts: list[JsonValue] = [item.text for item in (await shelf.items(name))[:MAX_SHOWN]]
         shelf.answer = {"text": sentence, "list": texts}
         self._on_names(await shelf.names())
         return shelf.answer

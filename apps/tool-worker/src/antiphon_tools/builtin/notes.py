@@ -26,7 +26,7 @@ def notes_tools(keeper: ShelfKeeper) -> list[Tool]:
     @tool(
         "take_note",
         "Writes down a note, with the time.",
-        {"text": {"type": "string", "minLength": 1, "maxLength": 2_000}},
+        {"text": {"type": "string", "minLength": 1, "maxLength": 1_000}},
         required=["text"],
         idempotent=True,
         timeout_s=_TIMEOUT_S,
@@ -50,7 +50,7 @@ def notes_tools(keeper: ShelfKeeper) -> list[Tool]:
     @tool(
         "read_notes",
         "Reads the newest notes.",
-        {"limit": {"type": "integer", "minimum": 1, "maximum": 20, "description": "5 if unsaid."}},
+        {"limit": {"type": "integer", "minimum": 1, "maximum": 10, "description": "5 if unsaid."}},
         idempotent=True,
         timeout_s=_TIMEOUT_S,
     )

@@ -59,7 +59,7 @@ def sentence_of(done: TimerDone, context: ToolContext) -> str:
     """Return what became of a request as sentences."""
     if not done.timers:
         return "There was nothing to do."
-    names = enumerated([_called(timer).casefold() for timer in done.timers])
+    names = enumerated([_called(timer).casefold() for timer in done.timers])  # twenty at most
     head = f"{_DONE[done.action]}: {names}." if done.action in _DONE else ""
     states = [
         f"{phrase(timer, context)}."

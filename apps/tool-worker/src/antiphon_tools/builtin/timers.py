@@ -29,6 +29,7 @@ from antiphon_tools.tool import Tool, ToolContext, ToolError, tool
 
 _ASKED_S = 5.0
 _TIMEOUT_S = 8.0  # above what the timer worker is waited for
+_SHOWN = 15  # with their words, they fit into the 64 KiB of a result
 _YEAR_S = 366 * 86_400
 _KIND = {"type": "string", "enum": ["timer", "alarm", "reminder"]}
 _NAME = {"type": "string", "maxLength": 100, "description": "What it is called, e.g. pasta."}
@@ -141,7 +142,9 @@ def timer_tools(bus: HouseBus) -> list[Tool]:
             found = await bus.request(TIMER_QUERY, query, **_envelope(context))
         if found.error is not None:
             raise ToolError(found.error)
-        phrases = [phrase(timer, context) for timer in found.timers]
+        phrases = [phrase(timer, context) for timer in found.timers[:_SHOWN]]
+        if len(found.timers) > len(phrases):
+            phrases.append(f"There are {len(found.timers) - len(phrases)} more")
         text = " ".join(f"{one}." for one in phrases) or "Nothing is set."
         return {"text": text, "timers": _shown(found.timers)}
 
@@ -171,7 +174,7 @@ def _told(done: TimerDone, context: ToolContext) -> JsonValue:
 
 def _shown(timers: Sequence[Timer]) -> list[JsonValue]:
     fields = {"kind", "name", "text", "state", "left_s", "at", "days", "site_id"}
-    return [timer.model_dump(mode="json", include=fields) for timer in timers[:50]]
+    return [timer.model_dump(mode="json", include=fields) for timer in timers[:_SHOWN]]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from antiphon_tools.lookup_sections import FetchSection
 from antiphon_tools.tool import ToolError
 
 MAX_PAGE_BYTES = 5_000_000
+MAX_TEXT_BYTES = 50_000  # a tool's result may have 64 KiB
 READ_TIMEOUT_S = 10.0
 
 
@@ -69,4 +70,5 @@ def _text(page: Page, max_chars: int) -> PageText:
 
     document = extract(page.body, content_type=page.declared_type, name=page.final_url)
     text = "\n\n".join(section.text for section in document.sections)
-    return PageText(document.title[:300], text[:max_chars], len(text) > max_chars)
+    cut = text[:max_chars].encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+    return PageText(document.title[:300], cut, len(text) > len(cut))
