@@ -21,8 +21,6 @@ LEAST_WEIGHT = 1e-6
 
 SPARSE_FROM = 1024
 
-Rows = NDArray[np.int64]
-
 
 _Posting = tuple["array[int]", "array[float]"]
 """The places of a term, and how often it stands in each.
@@ -38,23 +36,30 @@ class Postings:
 
     Args:
         entries: what the texts are of.
-        found: each term with the rows it stands in, a row as often as the term stands there.
+        found: each term with the rows it stands in, joined by commas, a row as often as the term
+            stands there.
     """
 
     def __init__(
-        self, entries: Sequence[Entry] = (), found: Iterable[tuple[str, Rows]] = ()
+        self, entries: Sequence[Entry] = (), found: Sequence[tuple[str, str]] = ()
     ) -> None:
         self._columns = Columns(records_of(entries))
-        self._terms: dict[str, _Posting] = {}
-        lengths = np.zeros(len(entries))
-        for term, rows in found:
-            places, counts = np.unique(self._columns.places_of(rows), return_counts=True)
-            lengths[places] += counts
-            self._terms[term] = (
-                array("i", places.astype(np.int32).tobytes()),
-                array("f", counts.astype(np.float32).tobytes()),
-            )
+        rows = np.fromstring(",".join([where for _, where in found]), dtype=np.int64, sep=",")
+        each = [where.count(",") + 1 for _, where in found]
+        numbers, places = np.repeat(np.arange(len(found)), each), self._columns.places_of(rows)
+        known = places >= 0
+        numbers, places = numbers[known], places[known]
+        lengths = np.bincount(places, minlength=len(entries)).astype(np.float64)
         self._lengths = array("d", lengths.tobytes())
+        pairs, counts = np.unique(numbers * max(1, len(entries)) + places, return_counts=True)
+        numbers, places = np.divmod(pairs, max(1, len(entries)))
+        ends = np.searchsorted(numbers, np.arange(len(found) + 1)).tolist()
+        places, counts = places.astype(np.int32), counts.astype(np.float32)
+        self._terms: dict[str, _Posting] = {
+            term: (array("i", places[begin:end].tobytes()), array("f", counts[begin:end].tobytes()))
+            for (term, _), begin, end in zip(found, ends, ends[1:], strict=False)
+            if begin < end
+        }
 
     def __len__(self) -> int:
         return self._columns.live

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 from antiphon_contracts import EngineError
 
@@ -20,9 +19,12 @@ from antiphon_memory.sqlite.rows import COLUMNS, Row, memory_of
 from antiphon_memory.sqlite.stems import Stems
 from antiphon_memory.vectors import Entry
 
-MEMORIES = 32_768
+MEMORIES = 20_480
 CHARS = 16_000_000
-"""A store with more, or with longer texts in all, is read from its file. About 20 MB as it is."""
+"""A store with more, or with longer texts in all, is read from its file.
+
+The copy is about 15 MB, and to take it half a second of a start.
+"""
 
 MADE = 2048
 """Memories kept as objects: to make one takes longer than to find it."""
@@ -181,10 +183,7 @@ def _read(db: sqlite3.Connection) -> _Copy | None:
         "CREATE VIRTUAL TABLE IF NOT EXISTS temp.memory_terms"
         " USING fts5vocab (main, memories_fts, instance)"
     )
-    found = (
-        (term, np.fromstring(where, dtype=np.int64, sep=","))
-        for term, where in db.execute(
-            "SELECT term, group_concat(doc) FROM temp.memory_terms GROUP BY term"
-        )
-    )
+    found = db.execute(
+        "SELECT term, group_concat(doc) FROM temp.memory_terms GROUP BY term"
+    ).fetchall()
     return _Copy(last, rows, chars, Postings([_entry(row) for row in rows.values()], found))
