@@ -13,6 +13,7 @@ from antiphon_tools import Registry, ToolContext, tool
 from antiphon_tools.engine import compile_schema
 from antiphon_tools.journal import KEPT_S, CallJournal
 from antiphon_tools.service import Executor
+from antiphon_tools.testing import open_guard
 from pydantic import JsonValue
 
 pytestmark = pytest.mark.unit
@@ -120,7 +121,7 @@ async def test_only_what_is_not_idempotent_is_noted(path: Path) -> None:
 
     results = []
     for _life in range(2):
-        executor = Executor(registry, no_context, await opened(path))
+        executor = Executor(registry, no_context, open_guard(await opened(path)))
         for name in ("look", "ring"):
             message = Message(ToolCall(name=name), type=TOOLS_CALL.type, id=f"call-{name}")
             results.append(await executor.on_call(message))

@@ -52,7 +52,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "pymicro-wakeword": ("pymicro_wakeword",),
         "pyopen-wakeword": ("pyopen_wakeword",),
     },
-    "tools": {"tools": ("jsonschema", "simpleeval")},
+    "tools": {"tools": ("aiosqlite", "httpx2", "jsonschema", "mcp", "pint", "simpleeval")},
     "aec": {"webrtc": ("pywebrtc_audio",)},
     "hub": {"org/repo": ("huggingface_hub",)},
     "metrics": {"metrics": ("prometheus_client",)},

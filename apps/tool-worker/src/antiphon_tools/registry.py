@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from antiphon_contracts import ConfigError, ToolSpec
 
+from antiphon_tools.policy import Rules, matches
 from antiphon_tools.tool import Tool
 
 log = structlog.get_logger(__name__)
@@ -28,16 +29,23 @@ class Registry:
 
     Args:
         compile_schema: makes the check of a tool's arguments.
-        allow: names that may be offered; empty is all.
+        allow: names that may be offered, in which `*` stands for anything; empty is all.
+        rules: what each tool may do; what is denied is not on offer.
 
     Attributes:
         changed: set when what is on offer may have changed; whoever waits for it clears it.
     """
 
-    def __init__(self, compile_schema: CompileSchema, allow: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        compile_schema: CompileSchema,
+        allow: Collection[str] = (),
+        rules: Callable[[], Rules] = Rules,
+    ) -> None:
         self.changed = asyncio.Event()
         self._compile = compile_schema
         self._allow = frozenset(allow)
+        self._rules = rules
         self._sources: dict[str, dict[str, tuple[Tool, Check]]] = {}
 
     def offer(self, source: str, tools: Iterable[Tool]) -> list[str]:
@@ -46,11 +54,10 @@ class Registry:
         accepted: dict[str, tuple[Tool, Check]] = {}
         for tool in tools:
             name = tool.spec.name
-            if self._allow and name not in self._allow:
+            if self._allow and not any(matches(name, pattern) for pattern in self._allow):
                 continue
-            if name in accepted or any(
-                name in others for other, others in self._sources.items() if other != source
-            ):
+            taken = [others for other, others in self._sources.items() if other != source]
+            if any(_on_the_wire(name) in map(_on_the_wire, names) for names in (accepted, *taken)):
                 faults.append(f"The tool {name} is there twice; the first one is used.")
                 continue
             try:
@@ -76,10 +83,21 @@ class Registry:
         return None
 
     def specs(self) -> tuple[ToolSpec, ...]:
-        """Return what is on offer, sorted by name."""
-        found = [tool.spec for tools in self._sources.values() for tool, _ in tools.values()]
+        """Return what is on offer, sorted by name, each with the policy that holds for it."""
+        rules, found = self._rules(), []
+        for tools in self._sources.values():
+            for tool, _ in tools.values():
+                policy = rules.policy_of(tool)
+                if policy != "deny":
+                    found.append(tool.spec.model_copy(update={"policy": policy}))
         return tuple(sorted(found, key=lambda spec: spec.name))
 
     def missing(self) -> list[str]:
         """Return the allowed names that nobody offers."""
-        return sorted(self._allow - {spec.name for spec in self.specs()})
+        named = {name for name in self._allow if "*" not in name}
+        return sorted(named - {name for tools in self._sources.values() for name in tools})
+
+
+def _on_the_wire(name: str) -> str:
+    """Return a name as language models get it: two that are the same there cannot be told apart."""
+    return name.replace(".", "__")

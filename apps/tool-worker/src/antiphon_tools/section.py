@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
+
+Policy = Literal["allow", "confirm", "deny"]
 
 
 class Section(BaseModel):

@@ -3,45 +3,75 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from weakref import WeakKeyDictionary
 
 from antiphon_contracts import (
+    ASK_USER,
     TOOLS_CALL,
+    TOOLS_CANCEL,
+    TOOLS_LOG,
     TOOLS_REGISTRY,
     ConfigError,
     Message,
     ToolCall,
     ToolRegistry,
+    ToolSpec,
 )
 from antiphon_runtime import (
     Bus,
+    Handler,
     HealthReporter,
     Wiring,
     Worker,
     engine_names,
+    listen,
     load_engine,
     running,
     serve,
 )
 
 from antiphon_tools.builtin.clock import zone_of
+from antiphon_tools.call_log import CallLog
+from antiphon_tools.confirming import SpokenConsent
 from antiphon_tools.engine import compile_schema
+from antiphon_tools.engine.servers import Fleet, check_library
+from antiphon_tools.gate import Gate
 from antiphon_tools.house import House
 from antiphon_tools.journal import CallJournal
 from antiphon_tools.memory_requests import BusMemory
 from antiphon_tools.offering import REQUESTS, house_tools, keep_offering
 from antiphon_tools.registry import Registry
-from antiphon_tools.service import Executor
-from antiphon_tools.settings import ToolsSettings
+from antiphon_tools.reloading import FollowedFile
+from antiphon_tools.service import Executor, Guard
+from antiphon_tools.settings import ToolsSettings, environment_variable, file_of
+from antiphon_tools.taint import Taints
 from antiphon_tools.tool import Tool, ToolContext, ToolError
 from antiphon_tools.tools_file import ToolsFile
 
 GROUP = "antiphon.tools"
 
-_CONCURRENCY = 8
 _LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """What outlives a reload of the settings.
+
+    Attributes:
+        taints: which turns have seen something from outside the house.
+        calls: the last calls.
+    """
+
+    taints: Taints = field(default_factory=Taints)
+    calls: CallLog = field(default_factory=CallLog)
+
+
+_LASTING: WeakKeyDictionary[Bus, Lasting] = WeakKeyDictionary()
 
 
 def installed_tools(faults: list[str]) -> list[Tool]:
@@ -81,7 +111,9 @@ def build(
     settings, bus, health = worker.settings, worker.bus, worker.health
     zone = _zone(settings.timezone)
     faults: list[str] = []
-    registry = Registry(compile_schema, settings.allow)
+    followed = FollowedFile(file_of(settings, worker.runtime.data_dir), health)
+    check_library(followed.read().servers)
+    registry = Registry(compile_schema, settings.allow, lambda: followed.rules)
     house = House(
         data_dir=worker.runtime.data_dir,
         bus=bus,
@@ -89,38 +121,74 @@ def build(
         base=worker.runtime.base,
         retry_s=worker.runtime.server_retry_s,
     )
-    file = ToolsFile()
+    fleet = Fleet(registry.offer, registry.withdraw, health, environment_variable)
 
     def offer_ours() -> list[str]:
-        return [] if find_tools else registry.offer("installed", house_tools(file, house))
+        if find_tools is not None:
+            return []
+        return registry.offer("installed", house_tools(followed.content, house))
+
+    def on_file(file: ToolsFile) -> None:
+        check_library(file.servers)
+        offer_ours()
+        fleet.follow(file.servers)
+        registry.changed.set()  # policies are part of it
 
     faults += offer_ours()
     faults += registry.offer("third parties", (find_tools or installed_tools)(faults))
-    faults += [f"The tool {name} is allowed but not there." for name in registry.missing()]
+    # Those of MCP servers come later.
+    missing = [name for name in registry.missing() if "." not in name]
+    faults += [f"The tool {name} is allowed but not there." for name in missing]
     _note(health, faults)
 
     def context_of(call: Message[ToolCall]) -> ToolContext:
         memory = BusMemory(bus, call, timeout_s=settings.memory_timeout_s)
         return ToolContext(call.site_id, call.turn_id, memory, clock, zone, call.id)
 
-    journal = CallJournal(worker.runtime.data_dir / "tool-calls.log")
+    lasting = _LASTING.setdefault(bus, Lasting())
+    guard = Guard(
+        rules=lambda: followed.rules,
+        consent=SpokenConsent(bus, settings.language),
+        taints=lasting.taints,
+        gate=Gate(
+            settings.concurrency,
+            settings.waiting,
+            lambda source: fleet.limit_of(source) or settings.concurrency,
+        ),
+        journal=CallJournal(worker.runtime.data_dir / "tool-calls.log"),
+        calls=lasting.calls,
+    )
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        await journal.open()
+        await guard.journal.open()
         health.engine = f"{len(registry.specs())} tools"
         async with (
             house.open(),
-            running(announce=announce(bus, registry), offer=keep_offering(house, offer_ours)),
+            fleet.open(followed.content.servers),
+            running(
+                announce=announce(bus, registry),
+                offer=keep_offering(house, offer_ours),
+                follow=followed.follow(on_file),
+            ),
         ):
             yield
 
-    executor = Executor(registry, context_of, journal)
     return Wiring(
-        [serve(TOOLS_CALL, executor.on_call, concurrency=_CONCURRENCY)],
-        requests=REQUESTS,
+        _handlers(Executor(registry, context_of, guard), lasting.calls, settings),
+        requests=[*REQUESTS, ASK_USER],
         lifespan=lifespan,
     )
+
+
+def _handlers(executor: Executor, calls: CallLog, settings: ToolsSettings) -> list[Handler]:
+    # All that may run or wait is taken out of the lane: the gate knows priorities, the lane none.
+    at_once = settings.concurrency + settings.waiting
+    return [
+        serve(TOOLS_CALL, executor.on_call, concurrency=at_once),
+        listen(TOOLS_CANCEL, executor.on_cancel),
+        serve(TOOLS_LOG, calls.on_query),
+    ]
 
 
 async def announce(bus: Bus, registry: Registry) -> None:
@@ -128,12 +196,18 @@ async def announce(bus: Bus, registry: Registry) -> None:
 
     A broker that was restarted may have forgotten what it had retained.
     """
-    connects = -1
+    connects, version = -1, 0
+    told: tuple[ToolSpec, ...] | None = None
     while True:
         if registry.changed.is_set() or bus.counters["connects"] != connects:
             registry.changed.clear()
-            connects = bus.counters["connects"]
-            bus.publish(TOOLS_REGISTRY, ToolRegistry(tools=registry.specs()))
+            specs = registry.specs()
+            if specs != told:
+                # Grows across restarts as well, where nothing is remembered.
+                version = max(version + 1, int(time.time() * 1000))
+            if specs != told or bus.counters["connects"] != connects:
+                bus.publish(TOOLS_REGISTRY, ToolRegistry(tools=specs, version=version))
+            connects, told = bus.counters["connects"], specs
         try:
             async with asyncio.timeout(_LOOK_S):
                 await registry.changed.wait()
