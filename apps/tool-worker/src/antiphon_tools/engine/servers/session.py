@@ -149,7 +149,7 @@ class Session:
         except TimeoutError:
             return f"it did not start within {self._start_timeout_s:g} s"
         except AntiphonError as error:
-            return str(error)
+            return _explained(str(error))
         return "it has ended"
 
     @asynccontextmanager
@@ -232,14 +232,7 @@ class Session:
                 tools = await _all(lambda at: client.list_tools(cursor=at), lambda page: page.tools)
             if not has.resources or not self._wants_resources:
                 return Offer(tools)
-            resources = await _all(
-                lambda at: client.list_resources(cursor=at), lambda page: page.resources
-            )
-            templates = await _all(
-                lambda at: client.list_resource_templates(cursor=at),
-                lambda page: page.resource_templates,
-            )
-            return Offer(tools, resources, templates)
+            return Offer(tools, await _resources(client), await _templates(client))
         except Exception as error:
             raise EngineError(_reason(error)) from error
 
@@ -315,9 +308,37 @@ async def _all(
     return found
 
 
+async def _resources(client: Client) -> Sequence[Resource]:
+    from mcp import MCPError
+
+    try:
+        return await _all(lambda at: client.list_resources(cursor=at), lambda page: page.resources)
+    except MCPError:
+        return ()  # its tools are there all the same
+
+
+async def _templates(client: Client) -> Sequence[ResourceTemplate]:
+    from mcp import MCPError
+
+    try:
+        return await _all(
+            lambda at: client.list_resource_templates(cursor=at),
+            lambda page: page.resource_templates,
+        )
+    except MCPError:
+        return ()
+
+
 def _reason(error: BaseException) -> str:
     """Return what went wrong in few words, on one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     text = " ".join(str(error).split())[:MAX_REASON_CHARS].rstrip(".")
     return text or type(error).__name__
+
+
+def _explained(reason: str) -> str:
+    """Return a reason with where to look, if it says nothing itself."""
+    if reason == "Connection closed":
+        return "it closed the connection; the log level debug shows what it says"
+    return reason
