@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
@@ -115,6 +116,7 @@ class Session:
     async def run(self) -> None:
         """Keep a session open until `stop`; to be run in one task, which owns them all."""
         pause_s = FIRST_PAUSE_S
+        await asyncio.to_thread(import_module, "mcp")  # takes seconds
         while not self._stopping.is_set():
             self._broken.clear()
             began = asyncio.get_running_loop().time()
