@@ -4,7 +4,7 @@ Whatever it asks for: nothing is carried out that the file forbids, or that need
 and has none. Calls are counted at the tools themselves, behind the whole worker on a broker.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -179,7 +179,7 @@ async def test_a_person_s_word_counts_in_a_tainted_turn_too() -> None:
 # Names
 
 
-TRICKS = {
+TRICKS: dict[str, Callable[[str], str]] = {
     "upper": str.upper,
     "title": str.title,
     "space-after": lambda name: f"{name} ",

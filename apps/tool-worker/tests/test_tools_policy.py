@@ -12,7 +12,7 @@ from antiphon_tools.gate import Gate, Priority
 from antiphon_tools.policy import Rules
 from antiphon_tools.question import TooMuchToAsk, question
 from antiphon_tools.reloading import FollowedFile
-from antiphon_tools.servers_section import Reference, resolve
+from antiphon_tools.servers_section import Reference, Value, resolve
 from antiphon_tools.taint import KEPT_S, Taints
 from antiphon_tools.tools_file import ToolRule, ToolsFile, read_tools_file
 from antiphon_tools.yes_no import is_yes
@@ -244,13 +244,21 @@ def test_a_wrong_file_is_refused_and_the_line_named(tmp_path: Path, text: str, f
 
 def test_secrets_come_from_elsewhere_and_are_never_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
-    values = {"a": "plain", "b": Reference(env="B"), "c": Reference(file=tmp_path / "token")}
-    assert resolve(values, {"B": "b"}.get) == {"a": "plain", "b": "b", "c": "s3cret"}
+    values: dict[str, Value] = {
+        "a": "plain",
+        "b": Reference(env="B"),
+        "c": Reference(file=tmp_path / "token"),
+    }
+
+    def environment(name: str) -> str | None:
+        return {"B": "b"}.get(name)
+
+    assert resolve(values, environment) == {"a": "plain", "b": "b", "c": "s3cret"}
     with pytest.raises(ConfigError, match="the environment variable B is not set"):
-        resolve(values, {}.get)
+        resolve(values, lambda _name: None)
     (tmp_path / "token").unlink()
     with pytest.raises(ConfigError, match="token cannot be read"):
-        resolve(values, {"B": "b"}.get)
+        resolve(values, environment)
 
 
 class Notes:

@@ -185,7 +185,7 @@ def _handlers(executor: Executor, calls: CallLog, settings: ToolsSettings) -> li
     # All that may run or wait is taken out of the lane: the gate knows priorities, the lane none.
     at_once = settings.concurrency + settings.waiting
     return [
-        serve(TOOLS_CALL, executor.on_call, concurrency=at_once),
+        serve(TOOLS_CALL, executor.on_call, concurrency=at_once, queue_limit=at_once),
         listen(TOOLS_CANCEL, executor.on_cancel),
         serve(TOOLS_LOG, calls.on_query),
     ]
