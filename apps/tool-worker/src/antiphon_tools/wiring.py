@@ -56,6 +56,8 @@ from antiphon_tools.tools_file import ToolsFile
 GROUP = "antiphon.tools"
 
 _LOOK_S = 1.0
+_AT_THE_DOOR = 16
+"""Calls beyond those that run or wait: to be refused, or with a person to be asked first."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,9 @@ def build(
 
 
 def _handlers(executor: Executor, calls: CallLog, settings: ToolsSettings) -> list[Handler]:
-    # All that may run or wait is taken out of the lane: the gate knows priorities, the lane none.
-    at_once = settings.concurrency + settings.waiting
+    # All that may run or wait is taken out of the lane, and more: the gate knows who has to wait or
+    # to go, the lane does not.
+    at_once = settings.concurrency + settings.waiting + _AT_THE_DOOR
     return [
         serve(TOOLS_CALL, executor.on_call, concurrency=at_once, queue_limit=at_once),
         listen(TOOLS_CANCEL, executor.on_cancel),
