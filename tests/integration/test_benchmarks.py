@@ -55,6 +55,17 @@ def test_the_bus_loses_no_call_and_every_client_is_measured() -> None:
     assert set(report.details["stock_ms"]) == {"antiphon", "aiomqtt"}
 
 
+def test_a_tool_call_is_measured_beside_the_sdk() -> None:
+    report = report_of("tool_calls")
+    assert {figure.name: figure.goal for figure in report.figures} == {
+        "look: p50 added": 5.0,
+        "look: p50 to the SDK": None,
+        "write: p50 added": 5.0,
+        "write: p50 to the SDK": None,
+    }
+    assert report.details["calls"] == 20
+
+
 def test_a_turn_with_an_instant_language_model_is_measured_beside_the_bare_client() -> None:
     report = report_of("turn", "--only", "instant")
     assert {figure.name: figure.goal for figure in report.figures} == {
