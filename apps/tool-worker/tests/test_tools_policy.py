@@ -12,7 +12,8 @@ from antiphon_tools.gate import Gate, Priority
 from antiphon_tools.policy import Rules
 from antiphon_tools.question import TooMuchToAsk, question
 from antiphon_tools.reloading import FollowedFile
-from antiphon_tools.servers_section import Reference, Value, resolve
+from antiphon_tools.secret_reference import SecretReference
+from antiphon_tools.servers_section import Value, resolve
 from antiphon_tools.taint import KEPT_S, Taints
 from antiphon_tools.tools_file import ToolRule, ToolsFile, read_tools_file
 from antiphon_tools.yes_no import is_yes
@@ -242,23 +243,18 @@ def test_a_wrong_file_is_refused_and_the_line_named(tmp_path: Path, text: str, f
         read_tools_file(path)
 
 
-def test_secrets_come_from_elsewhere_and_are_never_shown(tmp_path: Path) -> None:
+def test_secrets_come_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text("s3cret\n")
+    monkeypatch.setenv("B", "b")
     values: dict[str, Value] = {
         "a": "plain",
-        "b": Reference(env="B"),
-        "c": Reference(file=tmp_path / "token"),
+        "b": SecretReference(env="B"),
+        "c": SecretReference(file=tmp_path / "token"),
     }
-
-    def environment(name: str) -> str | None:
-        return {"B": "b"}.get(name)
-
-    assert resolve(values, environment) == {"a": "plain", "b": "b", "c": "s3cret"}
-    with pytest.raises(ConfigError, match="the environment variable B is not set"):
-        resolve(values, lambda _name: None)
-    (tmp_path / "token").unlink()
-    with pytest.raises(ConfigError, match="token cannot be read"):
-        resolve(values, environment)
+    assert resolve(values) == {"a": "plain", "b": "b", "c": "s3cret"}
+    monkeypatch.delenv("B")
+    with pytest.raises(ConfigError, match="the environment variable B"):
+        resolve(values)
 
 
 class Notes:

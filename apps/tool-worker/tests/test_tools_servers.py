@@ -67,9 +67,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def at_sea(server: ScriptedServer, **section: Any) -> AsyncIterator[tuple[Sea, Fleet]]:
     sea = Sea()
-    fleet = Fleet(
-        sea.offer, sea.withdraw, sea, lambda _name: None, lambda _name, _section: server.connect
-    )
+    fleet = Fleet(sea.offer, sea.withdraw, sea, lambda _name, _section: server.connect)
     async with fleet.open({"srv": ServerSection(command="x", **section)}):
         yield sea, fleet
 
@@ -132,7 +130,7 @@ async def test_a_server_elsewhere_is_not_believed() -> None:
     server.add("read", annotations={"readOnlyHint": True, "openWorldHint": False})
     for trusted in (False, True):
         sea = Sea()
-        fleet = Fleet(sea.offer, sea.withdraw, sea, lambda _: None, lambda _n, _s: server.connect)
+        fleet = Fleet(sea.offer, sea.withdraw, sea, lambda _n, _s: server.connect)
         async with fleet.open({"s": ServerSection(url="http://127.0.0.1:9/", trusted=trusted)}):
             await sea.until(lambda: sea.tools)  # noqa: B023  (called in this round)
             assert getattr(sea.tools["s.read"], "harmless", None) is trusted

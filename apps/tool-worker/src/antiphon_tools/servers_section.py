@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from antiphon_contracts import ConfigError
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from antiphon_tools.secret_reference import SecretReference
 from antiphon_tools.section import Policy, Section
 
 RESERVED = "installed"
@@ -25,29 +25,9 @@ def _is_free(name: str) -> str:
 ServerName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$"), AfterValidator(_is_free)
 ]
-_MAX_SECRET_BYTES = 64 * 1024
 
 
-class Reference(Section):
-    """Where a value comes from that shall not stand in the file.
-
-    Attributes:
-        env: a variable of the tool worker's environment.
-        file: a file; white space at its ends is dropped.
-    """
-
-    env: str | None = None
-    file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            msg = 'write {env = "NAME"} or {file = "path"}'
-            raise ValueError(msg)
-        return self
-
-
-Value = str | Reference
+Value = str | SecretReference
 
 
 class ServerSection(Section):
@@ -111,34 +91,12 @@ class ServerSection(Section):
         return self
 
 
-def resolve(
-    values: Mapping[str, Value], environment: Callable[[str], str | None]
-) -> dict[str, str]:
+def resolve(values: Mapping[str, Value]) -> dict[str, str]:
     """Return values with what their references point to. Blocks.
 
-    Args:
-        values: as the file has them.
-        environment: looks a variable up; None is unset.
-
     Raises:
-        ConfigError: a variable is not set, or a file cannot be read; never shows a value.
+        ConfigError: a secret is not there.
     """
-    return {name: _resolved(value, environment) for name, value in values.items()}
-
-
-def _resolved(value: Value, environment: Callable[[str], str | None]) -> str:
-    if isinstance(value, str):
-        return value
-    if value.env is not None:
-        found = environment(value.env)
-        if found is None:
-            msg = f"the environment variable {value.env} is not set"
-            raise ConfigError(msg)
-        return found
-    path = (value.file or Path()).expanduser()
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAX_SECRET_BYTES).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"the file {path} cannot be read"
-        raise ConfigError(msg) from error
+    return {
+        name: value if isinstance(value, str) else value.read() for name, value in values.items()
+    }

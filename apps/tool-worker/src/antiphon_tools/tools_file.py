@@ -10,6 +10,7 @@ from typing import Literal
 
 from antiphon_contracts import ConfigError
 from pydantic import Field, ValidationError
+
 from antiphon_tools.home_sections import (
     AreaSection,
     DeviceSection,
@@ -24,7 +25,6 @@ from antiphon_tools.lookup_sections import (
     UnitsSection,
     WeatherSection,
 )
-
 from antiphon_tools.section import Policy, Section
 from antiphon_tools.servers_section import ServerName, ServerSection
 

@@ -48,7 +48,7 @@ from antiphon_tools.offering import REQUESTS, house_tools, keep_offering
 from antiphon_tools.registry import Registry
 from antiphon_tools.reloading import FollowedFile
 from antiphon_tools.service import Executor, Guard
-from antiphon_tools.settings import ToolsSettings, environment_variable, file_of
+from antiphon_tools.settings import ToolsSettings, file_of
 from antiphon_tools.taint import Taints
 from antiphon_tools.tool import Tool, ToolContext, ToolError
 from antiphon_tools.tools_file import ToolsFile
@@ -123,7 +123,7 @@ def build(
         base=worker.runtime.base,
         retry_s=worker.runtime.server_retry_s,
     )
-    fleet = Fleet(registry.offer, registry.withdraw, health, environment_variable)
+    fleet = Fleet(registry.offer, registry.withdraw, health)
 
     def offer_ours() -> list[str]:
         if find_tools is not None:

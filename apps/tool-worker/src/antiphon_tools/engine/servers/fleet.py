@@ -47,7 +47,6 @@ class Fleet:
         offer: takes a source's name and its tools; returns a sentence for each that it refuses.
         withdraw: forgets a source.
         health: where it is shown that a server is not there.
-        environment: looks up a variable that the file refers to.
         connect_by: opens the way to a server; for tests.
     """
 
@@ -56,13 +55,11 @@ class Fleet:
         offer: Callable[[str, Iterable[Tool]], list[str]],
         withdraw: Callable[[str], None],
         health: Notes,
-        environment: Callable[[str], str | None],
         connect_by: ConnectBy | None = None,
     ) -> None:
         self._offer = offer
         self._withdraw = withdraw
         self._health = health
-        self._environment = environment
         self._connect_by = connect_by or self._connect
         self._ships: dict[str, _Ship] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -160,9 +157,7 @@ class Fleet:
         from mcp.client.stdio import get_default_environment
 
         # Read anew for each session: secrets may have been changed.
-        values = await asyncio.to_thread(
-            resolve, section.headers if section.url else section.env, self._environment
-        )
+        values = await asyncio.to_thread(resolve, section.headers if section.url else section.env)
         if section.url:
             async with http_streams(section.url, values) as streams:
                 yield streams
