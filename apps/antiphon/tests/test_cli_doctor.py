@@ -51,6 +51,34 @@ def test_broken_weights_are_wrong_whole_ones_are_not(tmp_path: Path) -> None:
     assert finding.remedy == "antiphon models fetch tiny"
 
 
+# MCP servers
+
+
+def test_a_wrong_tools_file_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "tools.toml"
+    assert list(doctor.tools(path)) == []
+    path.write_text("[servers.git]\ncommand = 'git'\nspeed = 3\n")
+    finding = only(doctor.tools(path))
+    assert finding.verdict == "wrong"
+    assert "line 3: servers.git.speed" in finding.detail
+
+
+def test_what_an_mcp_server_lacks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tools.toml"
+    path.write_text(
+        "[servers.a]\ncommand = 'no-such-program'\n"
+        "[servers.b]\nurl = 'http://127.0.0.1:9/'\nheaders.X = {env = 'NO_SUCH_VARIABLE'}\n"
+        f"[servers.c]\ncommand = '{sys.executable}'\n"
+        "[servers.d]\ncommand = 'no-such-program'\nenabled = false\n"
+    )
+    findings = list(doctor.tools(path))
+    assert [finding.verdict for finding in findings] == ["wrong", "wrong"]
+    assert "the MCP server a cannot run: there is no program no-such-program" in findings[0].detail
+    assert "the MCP server b cannot run: the environment variable NO_SUCH" in findings[1].detail
+    path.write_text(f"[servers.c]\ncommand = '{sys.executable}'\n")
+    assert only(doctor.tools(path)).verdict == "ok"
+
+
 # Disk
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  (as shutil's)

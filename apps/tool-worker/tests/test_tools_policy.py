@@ -1,6 +1,7 @@
 """What stands between a call and its tool, part by part."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from antiphon_tools.policy import Rules
 from antiphon_tools.question import TooMuchToAsk, question
 from antiphon_tools.reloading import FollowedFile
 from antiphon_tools.secret_reference import SecretReference
-from antiphon_tools.servers_section import Value, resolve
+from antiphon_tools.servers_section import ServerSection, Value, resolve
 from antiphon_tools.taint import KEPT_S, Taints
 from antiphon_tools.tools_file import ToolRule, ToolsFile, read_tools_file
 from antiphon_tools.yes_no import is_yes
@@ -241,6 +242,20 @@ def test_a_wrong_file_is_refused_and_the_line_named(tmp_path: Path, text: str, f
     path.write_text(text)
     with pytest.raises(ConfigError, match=fault):
         read_tools_file(path)
+
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "tools.toml.example"
+
+
+def test_the_example_says_nothing_until_its_lines_are_freed_and_then_all(tmp_path: Path) -> None:
+    assert read_tools_file(EXAMPLE) == ToolsFile()
+    path = tmp_path / "tools.toml"
+    path.write_text(re.sub(r"^#(?! )", "", EXAMPLE.read_text(), flags=re.MULTILINE))
+    file = read_tools_file(path)
+    shown = {key for section in file.servers.values() for key in section.model_fields_set}
+    assert shown == set(ServerSection.model_fields)
+    shown = {key for rule in file.tools.values() for key in rule.model_fields_set}
+    assert shown == set(ToolRule.model_fields)
 
 
 def test_secrets_come_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

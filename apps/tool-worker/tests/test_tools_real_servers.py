@@ -27,7 +27,8 @@ pytestmark = pytest.mark.integration
 START_S = 90.0
 ANSWER_S = 30.0
 
-Commands = Mapping[str, Path]
+Command = tuple[str, ...]
+Commands = Mapping[str, Command]
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +86,18 @@ def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def of(command: Path) -> list[psutil.Process]:
+def of(command: Command) -> list[psutil.Process]:
     """Return the processes of a server; a script's interpreter has its name among its arguments."""
     return [
         process
         for process in children()
-        if any(Path(part).name == command.name for part in process.cmdline())
+        if any(Path(part).name == Path(command[-1]).name for part in process.cmdline())
     ]
 
 
-def section(name: str, command: Path, *args: object, **env: object) -> str:
-    lines = [f"[servers.{name}]", f'command = "{command}"']
-    lines.append(f"args = [{', '.join(repr(str(arg)) for arg in args)}]")
+def section(name: str, command: Command, *args: object, **env: object) -> str:
+    lines = [f"[servers.{name}]", f'command = "{command[0]}"']
+    lines.append(f"args = [{', '.join(repr(str(arg)) for arg in (*command[1:], *args))}]")
     lines += [f'env.{key} = "{value}"' for key, value in env.items()]
     return "\n".join(lines) + "\n"
 
@@ -179,10 +180,10 @@ async def test_a_hundred_calls_with_a_dead_and_a_slow_server(
     commands: Commands, folder: Path
 ) -> None:
     once = folder / "once"
-    once.write_text(f'#!/bin/sh\nmkdir "{folder}/used" || exit 1\nexec "{commands["time"]}"\n')
+    once.write_text(f'#!/bin/sh\nmkdir "{folder}/used" || exit 1\nexec "{commands["time"][0]}"\n')
     once.chmod(0o755)
     file = (
-        section("dead", once)
+        section("dead", (str(once),))
         + section("slow", commands["everything"])
         + section("fast", commands["memory"], MEMORY_FILE_PATH=folder / "memory.json")
     )
@@ -237,9 +238,9 @@ async def until_open(port: int) -> None:
 
 
 @asynccontextmanager
-async def over_http(command: Path, port: int) -> AsyncIterator[None]:
+async def over_http(command: Command, port: int) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
-        command,
+        *command,
         "streamableHttp",
         env={"PATH": os.environ["PATH"], "PORT": str(port)},
         stdout=asyncio.subprocess.DEVNULL,

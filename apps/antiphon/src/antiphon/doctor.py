@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from antiphon_contracts import (
@@ -23,6 +24,8 @@ from antiphon_runtime import RuntimeSettings, install_command, listen, load_sett
 from antiphon_runtime.broker import find_mosquitto
 from antiphon_runtime.broker.address import free_port
 from antiphon_satellite.settings import SatelliteSettings
+from antiphon_tools.settings import ToolsSettings, file_of
+from antiphon_tools.tools_file import read_tools_file
 from antiphon_tts.settings import TtsSettings
 from rich.console import Console
 
@@ -71,6 +74,7 @@ async def examine(broker: str | None) -> list[Finding]:
         extras,
         lambda: models(ModelStore(runtime.models_dir), weights.needed_models()),
         programmes,
+        lambda: tools(file_of(load_settings(ToolsSettings), runtime.data_dir)),
         _ports,
         _devices,
         listening,
@@ -134,6 +138,21 @@ def models(store: ModelStore, names: list[str]) -> Iterator[Finding]:
             yield Finding("models", "wrong", f"{name} is broken: {'; '.join(problems)}", fetch)
         else:
             yield Finding("models", "ok", f"{name} is there and whole")
+
+
+def tools(path: Path) -> Iterator[Finding]:
+    """Look at the file `tools.toml`, and for what its MCP servers need."""
+    mend = f"mend {path}; docs/tools.md says how"
+    try:
+        file = read_tools_file(path)
+    except ConfigError as error:
+        yield Finding("tools", "wrong", str(error), mend)
+        return
+    problems = installation.server_problems(file)
+    for name, problem in problems.items():
+        yield Finding("tools", "wrong", f"the MCP server {name} cannot run: {problem}", mend)
+    if not problems and file.servers:
+        yield Finding("tools", "ok", f"{path} is right; MCP servers: {', '.join(file.servers)}")
 
 
 def programmes() -> Iterator[Finding]:

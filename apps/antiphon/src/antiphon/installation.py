@@ -17,6 +17,8 @@ from antiphon_runtime import load_settings
 from antiphon_runtime.settings import config_path
 from antiphon_satellite.settings import SatelliteSettings
 from antiphon_stt.settings import SttSettings
+from antiphon_tools.servers_section import resolve
+from antiphon_tools.tools_file import ToolsFile
 from antiphon_tts.settings import TtsSettings
 from antiphon_wake.settings import WakeSettings
 
@@ -149,3 +151,20 @@ def _tables() -> list[str]:
         return [] if path is None else list(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ConfigError):
         return []  # every part's own settings say so
+
+
+def server_problems(file: ToolsFile) -> dict[str, str]:
+    """Return what keeps MCP servers from being run here, a sentence by the server's name."""
+    problems = {}
+    for name, section in file.servers.items():
+        command = section.command
+        if not section.enabled:
+            continue
+        if command and shutil.which(command, path=search_path()) is None:
+            problems[name] = f"there is no program {command}"
+            continue
+        try:
+            resolve({**section.env, **section.headers})
+        except ConfigError as error:
+            problems[name] = str(error)
+    return problems
