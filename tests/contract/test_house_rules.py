@@ -199,7 +199,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jsonschema": ("antiphon_tools/engine",),
     "pint": ("antiphon_tools/engine",),
     "httpx2": ("antiphon_tools/engine",),
-    "mcp": ("antiphon_tools/engine/servers",),
+    "mcp": ("antiphon_tools/engine/servers", "antiphon/mcp_server"),
     "huggingface_hub": ("antiphon_models/hub",),
     "prometheus_client": ("antiphon/metrics",),
     "paho": ("antiphon_runtime/paho_transport",),

@@ -4,6 +4,7 @@ Whatever it asks for: nothing is carried out that the file forbids, or that need
 and has none. Calls are counted at the tools themselves, behind the whole worker on a broker.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -85,6 +86,8 @@ class Hijacked(House):
         done: the tools that were carried out, with their arguments.
         asked: the questions that a person heard.
         answer: what the person says.
+        fails: whether every tool fails, with a stranger's words.
+        most_at_once: how many questions were open at once, at most.
         answers: what a person in that room says instead.
     """
 
@@ -95,6 +98,8 @@ class Hijacked(House):
         self.answer: tuple[Outcome, str] = ("answered", "no")
         self.answers: dict[str, tuple[Outcome, str]] = {}
         self.fails = False
+        self.most_at_once = 0
+        self._at_once = 0
 
     def tools(self) -> list[Tool]:
         return [self._made(*made) for made in TOOLS]
@@ -112,6 +117,10 @@ class Hijacked(House):
 
     async def on_ask(self, message: Message[AskUser]) -> UserAnswer:
         self.asked.append(message)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0)
+        self._at_once -= 1
         outcome, text = self.answers.get(message.site_id, self.answer)
         return UserAnswer(outcome=outcome, text=text)
 
@@ -320,6 +329,23 @@ async def test_who_has_refused_is_not_asked_again_in_that_turn(name: str) -> Non
             assert (await house.call(other)).error_code == "denied"
         assert house.done == []
         assert len(house.asked) == 1
+
+
+async def test_questions_of_one_round_are_asked_one_after_the_other() -> None:
+    async with hijacked() as house, asyncio.TaskGroup() as group:
+        house.answer = ("answered", "yes")
+        tasks = [group.create_task(house.call(name), name=name) for name in ASKS]
+        assert [(await task).error for task in tasks] == [None, None]
+        assert house.most_at_once == 1
+        house.answer = ("answered", "no")
+        more = [
+            group.create_task(house.call("door.unlock", turn_id="turn-2"), name=str(number))
+            for number in range(5)
+        ]
+        results = [await task for task in more]
+        assert {result.error_code for result in results} == {"denied"}
+        # One refusal is for all of them, and no person hears five questions.
+        assert len(house.asked) == 3
 
 
 @pytest.mark.parametrize("name", ASKS)

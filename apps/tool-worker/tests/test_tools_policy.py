@@ -13,10 +13,11 @@ from antiphon_tools.gate import Gate, Priority
 from antiphon_tools.policy import Rules
 from antiphon_tools.question import TooMuchToAsk, question
 from antiphon_tools.reloading import FollowedFile
+from antiphon_tools.rules_section import ToolRule
 from antiphon_tools.secret_reference import SecretReference
 from antiphon_tools.servers_section import ServerSection, Value, resolve
 from antiphon_tools.taint import KEPT_S, Taints
-from antiphon_tools.tools_file import ToolRule, ToolsFile, read_tools_file
+from antiphon_tools.tools_file import ToolsFile, read_tools_file
 from antiphon_tools.yes_no import is_yes
 from pydantic import JsonValue
 

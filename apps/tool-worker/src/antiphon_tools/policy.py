@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
+from antiphon_tools.rules_section import ToolRule
 from antiphon_tools.section import Policy
 from antiphon_tools.tool import Tool
-from antiphon_tools.tools_file import ToolRule
 
 Verdict = Literal["allow", "confirm", "deny"]
 

@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from antiphon_contracts import ConfigError
 from pydantic import Field, ValidationError
@@ -25,24 +24,11 @@ from antiphon_tools.lookup_sections import (
     UnitsSection,
     WeatherSection,
 )
-from antiphon_tools.section import Policy, Section
+from antiphon_tools.rules_section import ToolRule
+from antiphon_tools.section import Section
 from antiphon_tools.servers_section import ServerName, ServerSection
 
 _MAX_BYTES = 1024 * 1024
-
-
-class ToolRule(Section):
-    """What one tool may do.
-
-    Attributes:
-        policy: `confirm` asks a person before each call; `deny` does not offer it at all. None is
-            the tool's own.
-        tainted: `allow` calls it without asking even in a turn that has seen something from
-            outside the house; `confirm` always asks then. None is the usual rule.
-    """
-
-    policy: Policy | None = None
-    tainted: Literal["allow", "confirm"] | None = None
 
 
 class ToolsFile(Section):
