@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from antiphon_router.vocabulary import Vocabulary
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -16,7 +18,7 @@ class Intent:
     @property
     def interrupts(self) -> bool:
         """Whether it puts an end to what goes on at its site, as `stop` and `never mind` do."""
-        return self.name in {"stop", "dismiss"}
+        return self.name in {"stop", "dismiss", "undo"}
 
     @property
     def holds(self) -> bool:
@@ -29,6 +31,9 @@ class Grammar(Protocol):
 
     def load(self) -> None:
         """Get ready; blocks."""
+
+    def learn(self, vocabulary: Vocabulary) -> None:
+        """Know the house's names from now on; blocks for some milliseconds."""
 
     def recognize(self, text: str) -> Intent | None:
         """Return what the text asks for, None if that is for the language model."""

@@ -1,0 +1,66 @@
+"""Units of measure, as people call them."""
+
+from __future__ import annotations
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "miles": ("mile", "mi"),
+    "kilometers": ("kilometer", "kilometre", "kilometres", "km", "kms"),
+    "meters": ("meter", "metre", "metres", "m"),
+    "centimeters": ("centimeter", "centimetre", "centimetres", "cm"),
+    "millimeters": ("millimeter", "millimetre", "millimetres", "mm"),
+    "inches": ("inch",),
+    "feet": ("foot", "ft"),
+    "yards": ("yard",),
+    "nautical miles": ("nautical mile",),
+    "pounds": ("pound", "lb", "lbs"),
+    "ounces": ("ounce", "oz"),
+    "kilograms": ("kilogram", "kilo", "kilos", "kg", "kilogramme", "kilogrammes"),
+    "grams": ("gram", "g", "gramme", "grammes"),
+    "milligrams": ("milligram", "mg"),
+    "stone": ("stones",),
+    "tonnes": ("tonne", "metric tons", "metric ton"),
+    "tons": ("ton",),
+    "liters": ("liter", "litre", "litres", "l"),
+    "milliliters": ("milliliter", "millilitre", "millilitres", "ml"),
+    "cups": ("cup",),
+    "tablespoons": ("tablespoon", "tbsp"),
+    "teaspoons": ("teaspoon", "tsp"),
+    "pints": ("pint",),
+    "quarts": ("quart",),
+    "gallons": ("gallon",),
+    "fluid ounces": ("fluid ounce",),
+    "celsius": ("degrees celsius", "centigrade", "degrees centigrade", "c", "°c", "degree celsius"),
+    "fahrenheit": ("degrees fahrenheit", "f", "°f", "degree fahrenheit"),
+    "kelvin": ("kelvins", "degrees kelvin"),
+    "acres": ("acre",),
+    "hectares": ("hectare",),
+    "square meters": ("square meter", "square metre", "square metres"),
+    "square feet": ("square foot",),
+    "miles per hour": ("mile per hour", "mph"),
+    "kilometers per hour": ("kilometer per hour", "kilometres per hour", "kmh", "kph", "km/h"),
+    "knots": ("knot",),
+    "seconds": ("second",),
+    "minutes": ("minute",),
+    "hours": ("hour",),
+    "days": ("day",),
+    "weeks": ("week",),
+    "kilobytes": ("kilobyte", "kb"),
+    "megabytes": ("megabyte", "mb"),
+    "gigabytes": ("gigabyte", "gb"),
+    "terabytes": ("terabyte", "tb"),
+    "joules": ("joule",),
+    "calories": ("calorie",),
+    "kilocalories": ("kilocalorie", "kcal"),
+    "watts": ("watt",),
+    "kilowatts": ("kilowatt",),
+    "horsepower": (),
+    "bars": ("bar",),
+    "pascals": ("pascal",),
+    "psi": (),
+}
+"""What the unit tool calls them, and what else people say."""
+
+
+def spoken_units() -> list[tuple[str, str]]:
+    """Return each name that people use with the one that the unit tool knows."""
+    return [(name, unit) for unit, others in NAMES.items() for name in (unit, *others)]
