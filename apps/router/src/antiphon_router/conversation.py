@@ -99,10 +99,12 @@ class Conversation:
             self._hearing.on_change(site)
 
     def _recognize(self, site: Site, turn: Turn) -> Intent | None:
-        """Return the intent; to go on is one only where something is held."""
+        """Return the intent; some are one only where something is held, or rings."""
         intent = self._grammar.recognize(turn.transcript)
-        idle = intent is not None and intent.name == "resume" and not (site.hold and site.busy)
-        return None if idle else intent
+        if intent is None:
+            return None
+        idle = intent.name == "resume" and not (site.hold and site.busy)
+        return None if idle or self._commands.is_idle(intent, site.site_id) else intent
 
     def _hold(self, site: Site, turn: Turn) -> None:
         """Hold what is spoken, or go on with it: neither ends the turn under way."""
@@ -183,6 +185,7 @@ class Conversation:
             )
             return Reply(answer, rest="" if intent.name == "stop" else answer)
         turn.route = "llm"
+        self._commands.moved_on(site.site_id)
         listener = Listener(speech.feed, speech.aside) if turn.speak else NOBODY
 
         async def ask(listener: Listener) -> Reply:

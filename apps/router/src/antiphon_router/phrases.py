@@ -52,17 +52,22 @@ def spoken_time(now: datetime) -> str:
     """
     hour = now.hour % 12 or 12
     time = f"{hour}:{now.minute:02d}" if now.minute else f"{hour} o'clock"
-    return f"It is {time} in the {_part_of_day(now.hour)}."
+    return f"It is {time} in the {part_of_day(now.hour)}."
 
 
-def _part_of_day(hour: int) -> str:
+def part_of_day(hour: int) -> str:
+    """Return the part of the day of an hour, 0 to 23."""
     return "morning" if hour < NOON else "afternoon" if hour < EVENING else "evening"
 
 
 def spoken_date(now: datetime) -> str:
     """Return the date as a sentence, e.g. `Today is Saturday, November 21st.`."""
-    suffix = ORDINAL_EXCEPTIONS.get(now.day, "th")
-    return f"Today is {now:%A}, {now:%B} {now.day}{suffix}."
+    return f"Today is {now:%A}, {now:%B} {ordinal(now.day)}."
+
+
+def ordinal(day: int) -> str:
+    """Return a day of a month as it is counted: `21st`."""
+    return f"{day}{ORDINAL_EXCEPTIONS.get(day, 'th')}"
 
 
 def as_expression(text: str) -> str | None:

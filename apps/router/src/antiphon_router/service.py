@@ -20,6 +20,8 @@ from antiphon_contracts import (
     PlainAsk,
     PlaybackStatus,
     SttFinal,
+    TimerEvent,
+    ToolRegistry,
     TtsStatus,
     new_id,
 )
@@ -43,6 +45,7 @@ from antiphon_router.rules import LiveRules, SiteRules
 from antiphon_router.speculation import Speculation
 from antiphon_router.trouble import sentence_for
 from antiphon_router.turns import Turn
+from antiphon_router.vocabulary import Vocabulary
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +94,8 @@ class Dialogue:
         self._hearing = Hearing(bus, self._historian, self._rules_of)
         self._answers = Answers(bus, journal)
         self._recovery = Recovery(bus, journal, self._answers, self._hearing)
-        commands = Commands(bus, clock)
+        self._commands = commands = Commands(bus, clock, lambda site_id: self._rules_of(site_id).volume)
+        self._registries: dict[str, ToolRegistry] = {}
         preparing = Preparing(bus, commands, self._rules_of)
         self._speculation = Speculation(bus, language_model, self._caught_up, preparing)
         self.listening = Listening(
@@ -238,10 +242,23 @@ class Dialogue:
                 self._hearing.resume(site, wanted=True)
             case "stop":
                 await self._conversation.stop(site)
+                await self._commands.silence(site.site_id)
             case "repeat":
                 await self._conversation.say_again(site)
             case "listen":
                 self.listening.on_button(site)
+
+    async def on_registry(self, message: Message[ToolRegistry]) -> None:
+        """Learn what a tool worker offers, and what it calls lamps, scenes and lists."""
+        self._registries[message.source] = message.data
+        vocabulary = Vocabulary.of(self._registries.values())
+        self._commands.learn(vocabulary)
+        await asyncio.to_thread(self._grammar.learn, vocabulary)
+        self._bus.counters["vocabularies"] += 1
+
+    async def on_timer_event(self, message: Message[TimerEvent]) -> None:
+        """Note what rings at which site."""
+        self._commands.on_timer_event(message.data)
 
     async def on_delta(self, message: Message[LlmStream]) -> None:
         """Hand a piece of a reply to the turn that waits for it."""

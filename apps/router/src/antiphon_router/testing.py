@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import orjson
 from antiphon_contracts import (
@@ -25,7 +26,12 @@ from antiphon_contracts import (
     MEMORY_REMEMBER,
     PLAYBACK_STATUS,
     STT_FINAL,
+    TIMER_CHANGE,
+    TIMER_EVENT,
+    TIMER_QUERY,
+    TIMER_SET,
     TOOLS_CALL,
+    TOOLS_REGISTRY,
     TTS_PREPARE,
     TTS_SAY,
     AntiphonError,
@@ -44,7 +50,10 @@ from antiphon_contracts import (
     PlainAnswer,
     PlaybackStatus,
     SttFinal,
+    Timer,
+    TimerEvent,
     ToolCall,
+    ToolRegistry,
     ToolResult,
     TtsPrepare,
     TtsSay,
@@ -53,7 +62,10 @@ from antiphon_runtime import Bus, RawMessage, RuntimeSettings, listen, listen_ra
 from antiphon_runtime.testing import Heard, House
 
 from antiphon_router.settings import RouterSettings
+from antiphon_router.testing_timers import ScriptedTimers
 from antiphon_router.wiring import build
+
+MANY_STEPS = 1_000_000
 
 
 class Home:
@@ -79,6 +91,9 @@ class Home:
         sites: the site of each answer.
         said: what the TTS worker was sent (`Message[TtsSay]`).
         prepared: what it was told to make ready (`Message[TtsPrepare]`).
+        timers: the timer worker.
+        called: the calls of tools.
+        tool_texts: what each tool answers, by its name; else it says what it was asked.
     """
 
     def __init__(self, house: House) -> None:
@@ -101,6 +116,9 @@ class Home:
         self.sites: list[str] = []
         self.said = Heard()
         self.prepared = Heard()
+        self.timers = ScriptedTimers()
+        self.called: list[ToolCall] = []
+        self.tool_texts: dict[str, str] = {}
         self._newest: Message[LlmRequest] | None = None
         self._streamed = 0
 
@@ -113,6 +131,9 @@ class Home:
             serve(MEMORY_REMEMBER, self._on_remember),
             serve(MEMORY_FORGET, self._on_forget),
             serve(TOOLS_CALL, self._on_tool),
+            serve(TIMER_SET, self.timers.on_set),
+            serve(TIMER_CHANGE, self.timers.on_change),
+            serve(TIMER_QUERY, self.timers.on_query),
             listen(TTS_SAY, self._on_say, queue_limit=10_000),
             listen(TTS_PREPARE, self._on_prepare),
         )
@@ -138,6 +159,19 @@ class Home:
     def playback(self, status: PlaybackStatus, site: str = "default") -> None:
         """Be a satellite."""
         self.house.say(PLAYBACK_STATUS, status, site_id=site)
+
+    async def offer(self, registry: ToolRegistry) -> None:
+        """Let a tool worker offer tools, and return when the router knows them."""
+        self.house.say(TOOLS_REGISTRY, registry)
+        for _ in range(MANY_STEPS):
+            if self.router.counters["vocabularies"]:
+                return
+            await asyncio.sleep(0)
+
+    def rings(self, timer: Timer, event: Literal["ringing", "stopped"] = "ringing") -> None:
+        """Let a timer ring, or have rung."""
+        told = TimerEvent(event=event, timer=timer)
+        self.house.say(TIMER_EVENT, told, site_id=timer.site_id)
 
     def lose(self, kind: str) -> None:
         """Let a kind of worker be gone."""
@@ -232,7 +266,14 @@ class Home:
         return MemoryDone(action="forget", ids=("1",) * len(found), texts=tuple(found))
 
     async def _on_tool(self, message: Message[ToolCall]) -> ToolResult:
-        if "/ 0" in message.data.arguments["expression"]:
+        call = message.data
+        self.called.append(call)
+        if call.name == "get_time":
+            return ToolResult(name=call.name, result={"iso": "2026-11-21T19:05:00+09:00"})
+        if call.name != "calculate":
+            text = self.tool_texts.get(call.name, f"{call.name} was called.")
+            return ToolResult(name=call.name, result={"text": text})
+        if "/ 0" in call.arguments["expression"]:
             return ToolResult(name="calculate", error="I cannot divide by zero")
         return ToolResult(name="calculate", result={"result": 84})
 

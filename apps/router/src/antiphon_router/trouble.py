@@ -21,6 +21,7 @@ _OFFLINE = {
     "llm": "My language model is offline right now.",
     "memory": "My memory is offline right now.",
     "tools": "My tools are offline right now.",
+    "timer": "My timers are offline right now.",
 }
 
 

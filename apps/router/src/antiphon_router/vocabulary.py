@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from antiphon_contracts import ToolRegistry, ToolSpec
 
 USUAL_LISTS = ("shopping", "to do")
 """Lists that people speak of whether or not there is one yet."""
+
+
+LONGEST_S = 15.0
+CONFIRMING_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +25,14 @@ class Vocabulary:
         targets: names of devices, areas and groups.
         scenes: names of scenes.
         lists: names of lists.
+        timeouts_s: how long to wait for a tool, by name.
     """
 
     tools: frozenset[str] = frozenset()
     targets: tuple[str, ...] = ()
     scenes: tuple[str, ...] = ()
     lists: tuple[str, ...] = USUAL_LISTS
+    timeouts_s: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, registries: Iterable[ToolRegistry]) -> Vocabulary:
@@ -38,7 +44,14 @@ class Vocabulary:
             targets=_names(tools.get("home_set"), "target"),
             scenes=_names(tools.get("home_scene"), "scene"),
             lists=tuple(dict.fromkeys(lists)),
+            timeouts_s={tool.name: _timeout_s(tool) for tool in tools.values()},
         )
+
+
+def _timeout_s(tool: ToolSpec) -> float:
+    """Return how long a person may have to wait for it: longer where one is asked first."""
+    asking_s = CONFIRMING_S if tool.policy == "confirm" else 0.0
+    return min(tool.timeout_s, LONGEST_S) + asking_s
 
 
 def _names(tool: ToolSpec | None, argument: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from antiphon_contracts import ConfigError
 
 from antiphon_router import phrases, units
-from antiphon_router.engine.matching import Match, Sentences, names, tag_lists
+from antiphon_router.engine.matching import Sentences, names, tag_lists
 from antiphon_router.intents import Intent
 from antiphon_router.places import zone_of
 from antiphon_router.readings import read
@@ -64,6 +64,7 @@ class HassilGrammar:
         self._language = language
         self._tagger = Tagger(self._in_digits, english=language == "en")
         self._vocabulary = Vocabulary()
+        self._has_numbered_names = False
         self._core: Sentences
         self._acts: Sentences
 
@@ -84,6 +85,8 @@ class HassilGrammar:
             "from_unit": names(units.spoken_units()),
             "to_unit": names(units.spoken_units()),
         }
+        named = (*vocabulary.targets, *vocabulary.scenes, *vocabulary.lists)
+        self._has_numbered_names = any(char.isdigit() for name in named for char in name)
         self._acts.use(tag_lists() | lists)
         self._vocabulary = vocabulary
 
@@ -116,9 +119,8 @@ class HassilGrammar:
         if not wish:
             return None
         found = self._first_that_makes_sense(tagged)
-        if found is None and tagged.values:
-            # A number may belong to a name: `lamp 2`.
-            found = self._first_that_makes_sense(Tagged(wish))
+        if found is None and tagged.values and self._has_numbered_names:
+            found = self._first_that_makes_sense(Tagged(self._tagger.in_digits(wish)))
         return found
 
     def _first_that_makes_sense(self, tagged: Tagged) -> Intent | None:

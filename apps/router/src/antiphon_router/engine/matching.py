@@ -26,9 +26,7 @@ class Sentences:
     def __init__(self, sources: Iterable[str]) -> None:
         from hassil import Intents
 
-        self._files: list[Intents] = [
-            Intents.from_yaml(io.StringIO(source)) for source in sources
-        ]
+        self._files: list[Intents] = [Intents.from_yaml(io.StringIO(source)) for source in sources]
         self._lists: Mapping[str, SlotList] = {}
 
     def use(self, lists: Mapping[str, SlotList]) -> None:

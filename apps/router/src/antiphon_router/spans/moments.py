@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = (
-    "january february march april may june july august september october november december".split()
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 )
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 
@@ -81,8 +92,8 @@ _DAY = re.compile(
 )
 _DAYS = re.compile(
     r"(?:(?P<daily>every ?day|daily|each day|every (?P<part>morning|afternoon|evening|night))"
-    r"|(?P<weekdays>(?:every|each) week ?day|(?:on |at )?week ?days|(?:every )?monday (?:to|through)"
-    r" friday)"
+    r"|(?P<weekdays>(?:every|each) week ?day|(?:on |at )?week ?days"
+    r"|(?:every )?monday (?:to|through) friday)"
     r"|(?P<weekends>every weekend|(?:on |at )?(?:the )?weekends?)"
     rf"|(?:every|each|on) (?P<several>{_SEVERAL})"
     rf"|(?P<plural>(?:{'|'.join(day + 's' for day in WEEKDAYS)})))\b"

@@ -1,6 +1,6 @@
 """Tags: durations, moments and numbers become one word each before the grammar sees the text.
 
-The grammar then needs no rules for them and stays small and fast (ADR 5, and 25).
+The grammar then needs no rules for them and stays small and fast (ADR 5).
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _PLAIN_HOURS = re.compile(r"\b(?:alarms?|wake|reminder)\b", re.IGNORECASE)
 _MORE = re.compile(r"\b(?:more|another)\b", re.IGNORECASE)
 _SECOND = re.compile(r"\bsecond(?= (?:\w+ )?timer\b)", re.IGNORECASE)
-_GLUED = re.compile(r"(?<=\d)(?=(?:km|cm|mm|kg|mg|g|lbs?|oz|ml|l|mi|ft|mph|kph|°?[cf])\b)", re.IGNORECASE)
+_GLUED = re.compile(
+    r"(?<=\d)(?=(?:km|cm|mm|kg|mg|g|lbs?|oz|ml|l|mi|ft|mph|kph|°?[cf])\b)", re.IGNORECASE
+)
 _WORD_START = re.compile(r"(?<!\w)(?=\w)")
 _PERCENT = re.compile(r"\b(\d++(?:\.\d++)?+)(?: ?%| ?per ?cent\b)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.:])(?:minus |-)?(\d++(?:\.\d++)?+)(?![\w:%/]|\.\d)", re.IGNORECASE)
@@ -115,9 +117,7 @@ def _tag_numbers(tagged: Tagged, kind: str, pattern: re.Pattern[str]) -> None:
             return
         value = float(found.group(1))
         is_negative = found.group().startswith(("-", "minus", "Minus"))
-        at = _put(
-            tagged, kind, place, -value if is_negative else value, found.start(), found.end()
-        )
+        at = _put(tagged, kind, place, -value if is_negative else value, found.start(), found.end())
 
 
 def _put(tagged: Tagged, kind: str, place: int, value: Value, begin: int, end: int) -> int:

@@ -1,0 +1,54 @@
+"""Undoing: the last thing that was done at a site, and how it is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from antiphon_router import phrases
+from antiphon_router.commands.asking import Command
+
+UNDO_WITHIN_S = 120.0
+MAX_SITES = 512
+
+Undo = Callable[[Command], Awaitable[str]]
+"""Takes something back and returns the sentence that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    undo: Undo
+    until: float
+
+
+class Undoing:
+    """Knows what `cancel that` means at each site."""
+
+    def __init__(self) -> None:
+        self._done: OrderedDict[str, _Done] = OrderedDict()
+
+    def note(self, command: Command, undo: Undo) -> None:
+        """Something was done that can be taken back."""
+        until = asyncio.get_running_loop().time() + UNDO_WITHIN_S
+        self._done[command.site_id] = _Done(undo, until)
+        self._done.move_to_end(command.site_id)
+        if len(self._done) > MAX_SITES:
+            self._done.popitem(last=False)
+
+    def forget(self, site_id: str) -> None:
+        """The conversation went on: `cancel that` means something else now."""
+        self._done.pop(site_id, None)
+
+    async def undo(self, command: Command) -> str:
+        """Take the last thing back, once; where there is none, never mind.
+
+        Raises:
+            BusError: the worker that is needed is away, busy or too slow.
+            EngineError: it could not be done; the text is a sentence for people.
+        """
+        done = self._done.pop(command.site_id, None)
+        if done is None or asyncio.get_running_loop().time() > done.until:
+            return phrases.OKAY
+        return await done.undo(command)
