@@ -76,7 +76,7 @@ class Conversation:
         if turn.turn_id in site.arriving:
             site.arriving.remove(turn.turn_id)
         try:
-            turn.intent = self._recognize(site, turn)
+            turn.intent = await self._recognize(site, turn)
             if turn.holds:
                 self._hold(site, turn)
                 return
@@ -98,9 +98,11 @@ class Conversation:
             self._close(turn)
             self._hearing.on_change(site)
 
-    def _recognize(self, site: Site, turn: Turn) -> Intent | None:
+    async def _recognize(self, site: Site, turn: Turn) -> Intent | None:
         """Return the intent; some are one only where something is held, or rings."""
         intent = self._grammar.recognize(turn.transcript)
+        if intent is None and self._grammar.may_find_more(turn.transcript):
+            intent = await asyncio.to_thread(self._grammar.look_further, turn.transcript)
         if intent is None:
             return None
         idle = intent.name == "resume" and not (site.hold and site.busy)

@@ -36,4 +36,10 @@ class Grammar(Protocol):
         """Know the house's names from now on; blocks for some milliseconds."""
 
     def recognize(self, text: str) -> Intent | None:
-        """Return what the text asks for, None if that is for the language model."""
+        """Return what the text asks for at once; None if it has to be looked further."""
+
+    def may_find_more(self, text: str) -> bool:
+        """Whether to look further where `recognize` found nothing."""
+
+    def look_further(self, text: str) -> Intent | None:
+        """Return what the text asks for, None if that is for the language model; blocks."""

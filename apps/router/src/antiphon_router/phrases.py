@@ -20,6 +20,12 @@ NOTHING_FOUND = "I found nothing like that in my memory."
 FORGOTTEN = "I have forgotten it."
 OKAY = "Okay."
 ONLY_IN_WRITING = "My answer can only be read."
+NO_TIME = "A timer needs more than 0 seconds."
+TOO_LONG = "That is too long: a year is the most."
+NO_TIMER = "There is no timer set."
+NOT_RINGING = "Nothing is ringing."
+NO_VOLUME = "The volume goes from 0 to 100 percent."
+NO_BRIGHTNESS = "The brightness goes from 0 to 100 percent."
 REST_IN_WRITING = "The rest of my answer is in writing."
 
 _OPERATORS = (

@@ -65,6 +65,7 @@ class Dialogue:
         rules: of live conversation.
         groups: sites that hear each other.
         waiting_turns: how many questions may wait at a site.
+        language: two letters, of the fast path's answers.
         clock: the local time.
 
     Attributes:
@@ -82,6 +83,7 @@ class Dialogue:
         groups: Groups,
         *,
         waiting_turns: int = 4,
+        language: str = "en",
         clock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         self._bus = bus
@@ -94,7 +96,9 @@ class Dialogue:
         self._hearing = Hearing(bus, self._historian, self._rules_of)
         self._answers = Answers(bus, journal)
         self._recovery = Recovery(bus, journal, self._answers, self._hearing)
-        self._commands = commands = Commands(bus, clock, lambda site_id: self._rules_of(site_id).volume)
+        self._commands = commands = Commands(
+            bus, clock, lambda site_id: self._rules_of(site_id).volume, language=language
+        )
         self._registries: dict[str, ToolRegistry] = {}
         preparing = Preparing(bus, commands, self._rules_of)
         self._speculation = Speculation(bus, language_model, self._caught_up, preparing)

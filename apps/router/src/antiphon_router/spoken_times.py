@@ -17,8 +17,8 @@ _EVERY_DAY, _WEEKDAYS, _WEEKEND = tuple(range(7)), tuple(range(5)), (5, 6)
 _FEW = 5
 
 
-def spoken_duration(seconds: float) -> str:
-    """Return a duration: `1 hour and 5 minutes`; from a day on, whole minutes are enough."""
+def parts_of_duration(seconds: float) -> list[tuple[int, str]]:
+    """Return how many of each unit a duration has; from a day on, whole minutes are enough."""
     left = max(0, math.ceil(seconds - 0.001))
     if left >= _A_DAY_S:
         left = round(left / 60) * 60
@@ -26,8 +26,14 @@ def spoken_duration(seconds: float) -> str:
     for unit_s, unit in _UNITS_S:
         many, left = divmod(left, unit_s)
         if many:
-            parts.append(f"{many} {unit}{'' if many == 1 else 's'}")
-    return joined(parts) or "0 seconds"
+            parts.append((many, unit))
+    return parts or [(0, "second")]
+
+
+def spoken_duration(seconds: float) -> str:
+    """Return a duration: `1 hour and 5 minutes`."""
+    parts = parts_of_duration(seconds)
+    return joined([f"{many} {unit}{'' if many == 1 else 's'}" for many, unit in parts])
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -73,6 +73,7 @@ def build(worker: Worker[RouterSettings]) -> Wiring:
         settings.live_rules(),
         Groups(settings.hear_each_other, ARBITERS[settings.arbitration]),
         waiting_turns=settings.waiting_turns,
+        language=settings.language,
     )
     listening, announcer = dialogue.listening, dialogue.announcer
     worker.health.engine = f"hassil {settings.language}"

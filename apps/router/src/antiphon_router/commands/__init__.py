@@ -9,6 +9,7 @@ from antiphon_contracts import TimerEvent
 from antiphon_runtime import Bus
 
 from antiphon_router import phrases
+from antiphon_router.abroad import LANGUAGES
 from antiphon_router.commands.asking import COMMAND_TIMEOUT_S, Asking, Command
 from antiphon_router.commands.house import Devices, Volume
 from antiphon_router.commands.knowing import Knowing
@@ -36,6 +37,7 @@ class Commands:
         bus: for requests to memory, tools and timers.
         clock: the local time.
         volume_of: a site's volume by its settings, 0 to 1; None is unknown.
+        language: two letters, of the answers.
     """
 
     def __init__(
@@ -43,7 +45,10 @@ class Commands:
         bus: Bus,
         clock: Callable[[], datetime],
         volume_of: Callable[[str], float | None] = _no_volume,
+        *,
+        language: str = "en",
     ) -> None:
+        self._language = LANGUAGES.get(language)
         self._asking = Asking(bus, clock)
         self._undoing = Undoing()
         self._timing = Timing(self._asking, self._undoing)
@@ -128,10 +133,12 @@ class Commands:
         if known is not None:
             return known
         command = Command(name, slots, turn_id, site_id, last_answer)
-        if name in _ENDING:
-            return await self._end(command)
-        self._undoing.forget(site_id)
-        return await self._handlers[name](command)
+        if name not in _ENDING:
+            self._undoing.forget(site_id)
+        if self._language is not None and name == "timer_left":
+            return self._language.spoken_timers(await self._timing.timers(command))
+        answer = await (self._end if name in _ENDING else self._handlers[name])(command)
+        return answer if self._language is None else self._language.said(name, slots, answer)
 
     async def _end(self, command: Command) -> str:
         """Silence what rings; what goes on at the site was interrupted already."""
@@ -148,11 +155,13 @@ class Commands:
         """
         if slots:
             return None
+        now, language = self._asking.clock(), self._language
         match name:
             case "time":
-                return phrases.spoken_time(self._asking.clock())
+                return phrases.spoken_time(now) if language is None else language.spoken_time(now)
             case "date":
-                return phrases.spoken_date(self._asking.clock())
+                return phrases.spoken_date(now) if language is None else language.spoken_date(now)
             case "repeat":
-                return last_answer or phrases.NOTHING_TO_REPEAT
+                nothing = phrases.NOTHING_TO_REPEAT
+                return last_answer or (language.sentences[nothing] if language else nothing)
         return None

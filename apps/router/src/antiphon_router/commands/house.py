@@ -17,8 +17,6 @@ STEP = 10.0
 """In percent, by which `louder` and `quieter` change the volume."""
 LOUDEST = 100.0
 MAX_SITES = 512
-NO_VOLUME = "The volume goes from 0 to 100 percent."
-NO_BRIGHTNESS = "The brightness goes from 0 to 100 percent."
 
 
 class Devices:
@@ -41,7 +39,7 @@ class Devices:
         if "brightness" in slots:
             brightness = float(slots["brightness"])
             if not 0 <= brightness <= LOUDEST:
-                return NO_BRIGHTNESS
+                return phrases.NO_BRIGHTNESS
             arguments["brightness"] = brightness
             if brightness == 0:
                 arguments = {"target": slots["target"], "state": "off"}
@@ -99,7 +97,7 @@ class Volume:
             case _:
                 level = float(command.slots["level"])
         if not 0 <= level <= LOUDEST:
-            return NO_VOLUME
+            return phrases.NO_VOLUME
         self._set(command.site_id, level)
         self._undoing.note(command, partial(self._take_back, before))
         return f"Volume {phrases.spoken_number(round(level))} percent."

@@ -33,9 +33,6 @@ from antiphon_router.spoken_times import (
     spoken_timers,
 )
 
-NO_TIME = "A timer needs more than 0 seconds."
-TOO_LONG = "That is too long: a year is the most."
-NOT_RINGING = "Nothing is ringing."
 MAX_RINGING = 500
 _DONE = {"cancel": "cancelled", "pause": "paused", "resume": "running again"}
 
@@ -162,7 +159,7 @@ class Timing:
             }
         )
         if seconds is not None and not 0 < abs(seconds) <= MAX_TIMER_S:
-            return NO_TIME if seconds == 0 else TOO_LONG
+            return phrases.NO_TIME if seconds == 0 else phrases.TOO_LONG
         done = await self._change(command, order)
         return _told(done, "timer") or _changed(done, action)
 
@@ -188,7 +185,7 @@ class Timing:
     async def snooze(self, command: Command) -> str:
         """Have what rings ring again later."""
         if not self.ringing.at(command.site_id):
-            return NOT_RINGING
+            return phrases.NOT_RINGING
         seconds = command.slots.get("seconds")
         if seconds is not None and (refusal := _refusal(seconds)):
             return refusal
@@ -236,9 +233,13 @@ class Timing:
 
     # Telling
 
+    async def timers(self, command: Command) -> list[Timer]:
+        """Return the timers that are meant."""
+        return await self._query(command, "timer", _selector(command.slots, "timer"))
+
     async def tell_left(self, command: Command) -> str:
         """Tell how much is left."""
-        timers = await self._query(command, "timer", _selector(command.slots, "timer"))
+        timers = await self.timers(command)
         return spoken_timers(timers) if timers else _none("timer")
 
     async def tell_due(self, command: Command) -> str:
@@ -265,8 +266,8 @@ def _selector(slots: dict[str, str], kind: TimerKind) -> TimerSelector:
 def _refusal(seconds: str) -> str:
     """Return why a timer cannot run for so long; empty if it can."""
     if float(seconds) <= 0:
-        return NO_TIME
-    return TOO_LONG if float(seconds) > MAX_TIMER_S else ""
+        return phrases.NO_TIME
+    return phrases.TOO_LONG if float(seconds) > MAX_TIMER_S else ""
 
 
 def _none(kind: str) -> str:

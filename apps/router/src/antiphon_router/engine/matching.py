@@ -40,7 +40,7 @@ class Sentences:
         found: list[RecognizeResult] = []
         for intents in self._files:
             found.extend(recognize_all(text, intents, slot_lists=dict(self._lists)))
-        for result in sorted(found, key=_unlikeliness):
+        for result in sorted(found, key=unlikeliness):
             yield str(result.intent.name), _slots(result, text)
 
 
@@ -55,8 +55,8 @@ def _slots(result: RecognizeResult, text: str) -> dict[str, str]:
     return slots
 
 
-def _unlikeliness(result: RecognizeResult) -> tuple[int, int, int]:
-    """Fewer wildcards, more literal text, less text in wildcards: as hassil ranks them itself."""
+def unlikeliness(result: RecognizeResult) -> tuple[int, int, int]:
+    """Rank by fewer wildcards, more literal text, less text in wildcards: as hassil does itself."""
     wild = [entity for entity in result.entities_list if entity.is_wildcard]
     return len(wild), -result.text_chunks_matched, sum(len(entity.text) for entity in wild)
 

@@ -28,7 +28,9 @@ _GLUED = re.compile(
     r"(?<=\d)(?=(?:km|cm|mm|kg|mg|g|lbs?|oz|ml|l|mi|ft|mph|kph|°?[cf])\b)", re.IGNORECASE
 )
 _WORD_START = re.compile(r"(?<!\w)(?=\w)")
-_PERCENT = re.compile(r"\b(\d++(?:\.\d++)?+)(?: ?%| ?per ?cent\b)", re.IGNORECASE)
+_PERCENT = re.compile(
+    r"\b(\d++(?:\.\d++)?+)(?: ?%| (?:per ?cent|prozent|pour ?cents?)\b)", re.IGNORECASE
+)
 _NUMBER = re.compile(r"(?<![\w.:])(?:minus |-)?(\d++(?:\.\d++)?+)(?![\w:%/]|\.\d)", re.IGNORECASE)
 
 

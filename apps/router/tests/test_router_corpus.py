@@ -1,0 +1,61 @@
+"""How well the fast path understands what people say, and leaves alone what is not for it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from antiphon_router.engine import HassilGrammar
+from antiphon_router.testing_corpus import HOUSE, commands_of, misunderstood, understood
+
+pytestmark = pytest.mark.unit
+
+DATA = Path(__file__).parent / "data"
+GOAL = 0.95
+
+
+@cache
+def grammar(language: str) -> HassilGrammar:
+    made = HassilGrammar(language)
+    made.load()
+    made.learn(HOUSE)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "at_least"),
+    [
+        ("en", "commands.tsv", 280),
+        ("en", "commands_blind.tsv", 140),
+        ("de", "commands_de.tsv", 20),
+        ("fr", "commands_fr.tsv", 20),
+    ],
+)
+def test_what_people_want_is_understood(language: str, name: str, at_least: int) -> None:
+    sayings = list(commands_of(DATA / name))
+    assert len(sayings) >= at_least
+    wrong = misunderstood(grammar(language), sayings)
+    assert len(wrong) <= len(sayings) * (1 - GOAL), wrong
+
+
+def test_both_parts_hold_every_intent_and_share_no_words() -> None:
+    tuned, blind = (list(commands_of(DATA / f"commands{part}.tsv")) for part in ("", "_blind"))
+    assert len(tuned) + len(blind) >= 420
+    assert len({saying.text.casefold() for saying in tuned}) == len(tuned)
+    names = [{s.intent.name for s in part if s.intent is not None} for part in (tuned, blind)]
+    assert len(names[1]) >= len(names[0]) - 1
+
+
+@pytest.mark.parametrize("name", ["chat.txt", "chat_blind.txt"])
+def test_what_is_for_the_language_model_is_left_to_it(name: str) -> None:
+    texts = (DATA / name).read_text(encoding="utf-8").splitlines()
+    heard = {text: understood(grammar("en"), text) for text in texts}
+    assert {text: intent for text, intent in heard.items() if intent is not None} == {}
+
+
+def test_so_it_is_in_german_and_french() -> None:
+    lines = (DATA / "chat_de_fr.txt").read_text(encoding="utf-8").splitlines()
+    said = [line.split("\t") for line in lines]
+    heard = {text: understood(grammar(language), text) for language, text in said}
+    assert {text: intent for text, intent in heard.items() if intent is not None} == {}
