@@ -20,6 +20,7 @@ from command import Options, main, say
 from figures import Figure, Report, percentile
 
 DATA = Path(__file__).parents[1] / "apps" / "router" / "tests" / "data"
+COMMANDS = ("commands.tsv", *(f"commands_blind{part}.tsv" for part in ("", "2", "3", "4")))
 ROUNDS, QUICK_SAYINGS = 3, 20
 ACCURACY, P99_MS = 0.95, 10.0
 
@@ -79,8 +80,9 @@ def accuracy(grammar: HassilGrammar, name: str, few: int | None) -> float:
 
 def chat(few: int | None) -> list[str]:
     """Return what is for the language model."""
-    files = (DATA / "chat.txt", DATA / "chat_blind.txt")
-    return [text for file in files for text in file.read_text(encoding="utf-8").splitlines()[:few]]
+    files = sorted(DATA.glob("chat*.txt"))
+    english = [file for file in files if file.stem != "chat_de_fr"]
+    return [text for file in english for text in file.read_text("utf-8").splitlines()[:few]]
 
 
 async def measure(options: Options) -> Report:
@@ -93,11 +95,7 @@ async def measure(options: Options) -> Report:
     grammar.load()
     grammar.learn(HOUSE)
     load_s = time.perf_counter() - begun
-    sayings = [
-        saying
-        for name in ("commands.tsv", "commands_blind.tsv")
-        for saying in list(commands_of(DATA / name))[:few]
-    ]
+    sayings = [saying for name in COMMANDS for saying in list(commands_of(DATA / name))[:few]]
     say("recognition")
     commands_ms = recognition(grammar, [saying.text for saying in sayings], rounds)
     chat_ms = recognition(grammar, chat(few), rounds)
@@ -105,19 +103,9 @@ async def measure(options: Options) -> Report:
     say("the whole router")
     router_ms = await whole_router(sayings, rounds)
     figures = [
-        Figure(
-            "commands understood, tuned",
-            accuracy(grammar, "commands.tsv", few),
-            "share",
-            ACCURACY,
-            "higher",
-        ),
-        Figure(
-            "commands understood, blind",
-            accuracy(grammar, "commands_blind.tsv", few),
-            "share",
-            ACCURACY,
-            "higher",
+        *(
+            Figure(f"understood of {name}", accuracy(grammar, name, few), "", ACCURACY, "higher")
+            for name in COMMANDS
         ),
         Figure("chit-chat captured", captured, "sentences", 0),
         Figure("load", load_s, "s"),

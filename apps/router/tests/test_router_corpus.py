@@ -28,6 +28,9 @@ def grammar(language: str) -> HassilGrammar:
     [
         ("en", "commands.tsv", 280),
         ("en", "commands_blind.tsv", 140),
+        ("en", "commands_blind2.tsv", 80),
+        ("en", "commands_blind3.tsv", 80),
+        ("en", "commands_blind4.tsv", 80),
         ("de", "commands_de.tsv", 20),
         ("fr", "commands_fr.tsv", 20),
     ],
@@ -47,7 +50,9 @@ def test_both_parts_hold_every_intent_and_share_no_words() -> None:
     assert len(names[1]) >= len(names[0]) - 1
 
 
-@pytest.mark.parametrize("name", ["chat.txt", "chat_blind.txt"])
+@pytest.mark.parametrize(
+    "name", ["chat.txt", "chat_blind.txt", "chat_blind3.txt", "chat_blind4.txt"]
+)
 def test_what_is_for_the_language_model_is_left_to_it(name: str) -> None:
     texts = (DATA / name).read_text(encoding="utf-8").splitlines()
     heard = {text: understood(grammar("en"), text) for text in texts}

@@ -39,7 +39,7 @@ _OPERATORS = (
     (re.compile(r"\bcubed\b"), "**3"),
     (re.compile(r"\b(?:the )?square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
     (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
-    (re.compile(r"\bequals?$|=$"), ""),
+    (re.compile(r"\b(?:equals?|is|are|makes?)$|=$"), ""),
 )
 # Possessive: with `+` alone a run of digits before a letter takes time without end.
 _ARITHMETIC = re.compile(r"(?:\d++(?:\.\d++)?+|[-+*/() ]|sqrt)++")

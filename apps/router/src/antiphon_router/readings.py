@@ -36,13 +36,19 @@ _NO_NAMES = re.compile(
     r"|timers?|alarms?|reminders?|q[a-z]+q|all|every|any|no|not|and then)\b",
     re.IGNORECASE,
 )
+_NO_NAME_BEGINS = re.compile(
+    r"(?:to|for|of|on|in|at|by|from|with|until|about|and|or|then|i|you|he|she|we|they|him|her|them|me)\b",
+    re.IGNORECASE,
+)
 _ARTICLE = re.compile(r"^(?:the|my|a|an|our|some)\b ?", re.IGNORECASE)
 _BETWEEN_ITEMS = re.compile(r",? and |, ?| plus ", re.IGNORECASE)
 _BETWEEN_TASKS = re.compile(r",(?: and)? ")
 _QUOTES = ' .?!,:;"'
 _ITEM_LISTS = re.compile(r"shop|grocer|pack|buy|party")
 _NO_ITEM = {"it", "that", "this", "them", "something", "anything", "me", "you", "us", "stuff"}
-_NO_PLACE = re.compile(r"^(?:the|a|my|your|this|that|general|here|degrees?)\b", re.IGNORECASE)
+_NO_PLACE = re.compile(
+    r"^(?:the|a|my|your|this|that|general|here|degrees?)\b|\blike$|\band\b", re.IGNORECASE
+)
 
 
 def read(name: str, found: Found, vocabulary: Vocabulary) -> Intent | None:
@@ -72,7 +78,8 @@ def _name(found: Found) -> dict[str, str] | None:
     name = _ARTICLE.sub("", _text(found, "name")).strip()
     if "name" not in found:
         return {}
-    if not name or len(name.split()) > MAX_NAME_WORDS or _NO_NAMES.search(name):
+    is_long = len(name.split()) > MAX_NAME_WORDS
+    if not name or is_long or _NO_NAMES.search(name) or _NO_NAME_BEGINS.match(name):
         return None
     return {"name": name.removesuffix("'s").lower()}
 
@@ -92,7 +99,8 @@ def _seconds(found: Found) -> str:
 
 
 def _which_timer(found: Found) -> dict[str, str] | None:
-    slots = {"length_s": _seconds(found)} if "duration" in found else {}
+    is_brief = found.get("duration") == 1.0  # `pause the timer for a second`
+    slots = {"length_s": _seconds(found)} if "duration" in found and not is_brief else {}
     if found.get("every"):
         slots["every"] = "yes"
     return _with_name(found, slots)
@@ -163,7 +171,9 @@ def _items(found: Found) -> dict[str, str] | None:
     return {"items": "|".join(items), "list": name}
 
 
-_ITEM_ARTICLE = re.compile(r"^(?:some|the|more)\b ", re.IGNORECASE)
+_ITEM_ARTICLE = re.compile(
+    r"^(?:some|the|more|an?)\b (?!(?:few|couple|dozen|lot|bit)\b)", re.IGNORECASE
+)
 
 
 def _raw(found: Found) -> str:
@@ -177,7 +187,8 @@ def _which_list(found: Found) -> dict[str, str] | None:
 
 def _note(found: Found) -> dict[str, str] | None:
     text = _text(found, "text")
-    return None if not text or phrases.is_vague(text) else {"text": text}
+    is_music = text.lower().startswith(("in ", "to ", "with "))
+    return None if not text or is_music or phrases.is_vague(text) else {"text": text}
 
 
 def _device(found: Found) -> dict[str, str] | None:

@@ -94,4 +94,6 @@ def _plain(name: str) -> str:
 def _variants(spoken: str) -> list[str]:
     bare = spoken.removeprefix("the ")
     number = bare.removesuffix("s") if bare.endswith("s") else f"{bare}s"
-    return [other for other in (bare, number) if other != spoken]
+    where, _, what = bare.rpartition(" ")
+    there = [f"{what} in {where}", f"{what} in the {where}"] if where else []
+    return [other for other in (bare, number, *there) if other != spoken]

@@ -33,16 +33,18 @@ OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
 
 _POLITE_BEFORE = re.compile(
-    r"^(?:(?:hey|hi|okay|ok|um+|uh+|er|well|so|now|alright|all right|right|oh|and|yes|yeah|please"
-    r"|bitte)[,.]? )*(?:(?:can|could|would|will) (?:you|we)(?: please)?(?: just)? "
-    r"|(?:i want|i'd like|i would like)(?: you)? to |i need you to |go ahead and |let's |just "
-    r"|(?:can|could|may) i (?:please )?(?:have|get) |peux-tu |pourrais-tu |pouvez-vous )?"
-    r"(?:please )?",
+    r"^(?:(?:hey|hi|hello|okay|ok|um+|uh+|er|erm|hmm|well|so|now|then|alright|all right|right|oh"
+    r"|and|but|yes|yeah|yep|no|nah|nope|oops|whoops|wait|sorry|actually|listen|quick|quickly|please"
+    r"|bitte)[,.!]? )*(?:(?:can|could|would|will) (?:you|we)(?: please)?(?: just| quickly)? "
+    r"|(?:i want|i'd like|i would like)(?: you)? to |i need you to |go ahead and |go and |let's "
+    r"|just |try to |(?:can|could|may) i (?:please )?(?:have|get) |peux-tu |pourrais-tu "
+    r"|pouvez-vous )?(?:please )?",
     re.IGNORECASE,
 )
 _POLITE_AFTER = re.compile(
-    r"(?:,? (?:please|thanks|thank you|for me|would you|will you|could you|okay|right now"
-    r"|if you can|bitte|danke|s'il te plaît|s'il vous plaît|merci))*[ .?!]*$",
+    r"(?:,? (?:please|thanks|thank you|for me|would you|will you|could you|can you|okay|ok"
+    r"|right now|then|mate|dear|real quick|quickly|if you can|bitte|danke|merci"
+    r"|s'il te plaît|s'il vous plaît)|(?<!from),? now)*[ .?!]*$",
     re.IGNORECASE,
 )
 
@@ -116,7 +118,12 @@ class HassilGrammar:
             return Intent("sum", {"expression": expression})
         for name, slots in self._core.matches(words):
             return self._of_core(name, slots, words)
-        return self._of_acts(words)
+        wish = _POLITE_AFTER.sub("", _POLITE_BEFORE.sub("", words))
+        if wish != words:
+            for name, slots in self._core.matches(wish):
+                if "text" not in slots:
+                    return Intent(name)
+        return self._of_acts(wish)
 
     def may_find_more(self, text: str) -> bool:
         """Whether to look further where `recognize` found nothing."""
@@ -147,11 +154,10 @@ class HassilGrammar:
         wanted = _to_the_letter(slots["text"], words)
         return _about_memory(name, wanted, is_asked=_is_asked(words))
 
-    def _of_acts(self, words: str) -> Intent | None:
-        wish = _POLITE_AFTER.sub("", _POLITE_BEFORE.sub("", words))
-        tagged = self._tagger.tag(wish)
+    def _of_acts(self, wish: str) -> Intent | None:
         if not wish:
             return None
+        tagged = self._tagger.tag(wish)
         found = self._first_that_makes_sense(tagged)
         if found is None and tagged.values and self._has_numbered_names:
             found = self._first_that_makes_sense(Tagged(self._tagger.in_digits(wish)))

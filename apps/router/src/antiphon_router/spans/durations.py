@@ -22,7 +22,7 @@ _NUMBER = r"\d++(?:\.\d++)?+"
 _AND_A_PART = r"(?: and (?:a |1 )?(?P<{}>half|quarter))?"
 _PIECE = re.compile(
     rf"\b(?:(?P<fraction>half|3 quarters|(?:a |1 )?quarter|(?:a |1 )?third)(?: of)?(?: an?| 1)?"
-    rf"|(?P<number>{_NUMBER})(?P<more> more)?{_AND_A_PART.format('before')}"
+    rf"|(?:another )?(?P<number>{_NUMBER})(?P<more> more)?{_AND_A_PART.format('before')}"
     rf"|(?P<word>another|an|a couple of|a|one|zero))[ -]?(?:more )?{_UNIT}"
     rf"{_AND_A_PART.format('after')}",
     re.IGNORECASE,
