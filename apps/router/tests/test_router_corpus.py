@@ -53,8 +53,8 @@ def test_both_parts_hold_every_intent_and_share_no_words() -> None:
 @pytest.mark.parametrize(
     "name", ["chat.txt", "chat_blind.txt", "chat_blind3.txt", "chat_blind4.txt"]
 )
-def test_what_is_for_the_language_model_is_left_to_it(name: str) -> None:
-    texts = (DATA / name).read_text(encoding="utf-8").splitlines()
+def test_what_is_for_the_language_model_is_left_to_it(part: str) -> None:
+    texts = (DATA / f"chat{part}.txt").read_text(encoding="utf-8").splitlines()
     heard = {text: understood(grammar("en"), text) for text in texts}
     assert {text: intent for text, intent in heard.items() if intent is not None} == {}
 

@@ -9,7 +9,7 @@ from antiphon_contracts import ConfigError
 
 from antiphon_router import phrases, units
 from antiphon_router.engine.bundled import BundledSentences
-from antiphon_router.engine.matching import Sentences, names, tag_lists
+from antiphon_router.engine.matching import Sentences
 from antiphon_router.intents import Intent
 from antiphon_router.places import zone_of
 from antiphon_router.readings import read
@@ -95,15 +95,15 @@ class HassilGrammar:
     def learn(self, vocabulary: Vocabulary) -> None:
         """Know the house's names from now on."""
         lists = {
-            "target": names(spoken_names(vocabulary.targets)),
-            "scene": names(spoken_names(vocabulary.scenes)),
-            "list": names(_spoken_lists(vocabulary.lists)),
-            "from_unit": names(units.spoken_units()),
-            "to_unit": names(units.spoken_units()),
+            "target": spoken_names(vocabulary.targets),
+            "scene": spoken_names(vocabulary.scenes),
+            "list": _spoken_lists(vocabulary.lists),
+            "from_unit": units.spoken_units(),
+            "to_unit": units.spoken_units(),
         }
         named = (*vocabulary.targets, *vocabulary.scenes, *vocabulary.lists)
         self._has_numbered_names = any(char.isdigit() for name in named for char in name)
-        self._acts.use(tag_lists() | lists)
+        self._acts.use(lists)
         self._bundled.learn(vocabulary)
         self._spoken_targets = [said for said, _ in spoken_names(vocabulary.targets)]
         self._vocabulary = vocabulary

@@ -1,11 +1,13 @@
-"""Matching: sentences of one folder, and what hassil finds of them in a text."""
+"""Matching: the sentences of some files, and what hassil finds of them in a text."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from antiphon_router.engine.sieve import Mesh, plain
 from antiphon_router.spans import tags
 
 if TYPE_CHECKING:
@@ -26,22 +28,55 @@ class Sentences:
     def __init__(self, sources: Iterable[str]) -> None:
         from hassil import Intents
 
-        self._files: list[Intents] = [Intents.from_yaml(io.StringIO(source)) for source in sources]
-        self._lists: Mapping[str, SlotList] = {}
+        self._single: list[tuple[Mesh, Intents]] = []
+        for source in sources:
+            self._single.extend(_taken_apart(Intents.from_yaml(io.StringIO(source))))
+        self._lists: dict[str, SlotList] = {}
+        self._names: dict[str, list[str]] = {}
 
-    def use(self, lists: Mapping[str, SlotList]) -> None:
-        """Take these lists of names from now on."""
-        self._lists = dict(lists)
+    def use(self, lists: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+        """Take these lists of names from now on: as they are said, and as they are meant."""
+        pairs = {name: list(said) for name, said in lists.items()}
+        self._lists = tag_lists() | {name: names(said) for name, said in pairs.items()}
+        self._names = {name: [plain(spoken) for spoken, _ in said] for name, said in pairs.items()}
 
     def matches(self, text: str) -> Iterator[Match]:
         """Yield what the text may mean, the likeliest first."""
         from hassil import recognize_all
 
         found: list[RecognizeResult] = []
-        for intents in self._files:
-            found.extend(recognize_all(text, intents, slot_lists=dict(self._lists)))
+        for intents in self._candidates(text):
+            found.extend(recognize_all(text, intents, slot_lists=self._lists))
         for result in sorted(found, key=unlikeliness):
             yield str(result.intent.name), _slots(result, text)
+
+    def _candidates(self, text: str) -> Iterator[Intents]:
+        words = plain(text)
+        known: dict[str, bool] = {}
+
+        def is_there(name: str) -> bool:
+            if name not in known:
+                known[name] = self._is_there(name, words)
+            return known[name]
+
+        for mesh, intents in self._single:
+            if mesh.lets_pass(words, is_there):
+                yield intents
+
+    def _is_there(self, name: str, words: str) -> bool:
+        if name in tags.KINDS:
+            return f"q{name}" in words
+        return name not in self._names or any(spoken in words for spoken in self._names[name])
+
+
+def _taken_apart(intents: Intents) -> Iterator[tuple[Mesh, Intents]]:
+    """Yield each sentence alone."""
+    for intent in intents.intents.values():
+        for data in intent.data:
+            for text in data.sentence_texts:
+                alone = replace(data, sentence_texts=[text])
+                single = replace(intents, intents={intent.name: replace(intent, data=[alone])})
+                yield Mesh(alone.sentences[0], intents.expansion_rules, intents.skip_words), single
 
 
 def _slots(result: RecognizeResult, text: str) -> dict[str, str]:
