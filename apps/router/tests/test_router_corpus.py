@@ -50,9 +50,7 @@ def test_both_parts_hold_every_intent_and_share_no_words() -> None:
     assert len(names[1]) >= len(names[0]) - 1
 
 
-@pytest.mark.parametrize(
-    "name", ["chat.txt", "chat_blind.txt", "chat_blind3.txt", "chat_blind4.txt"]
-)
+@pytest.mark.parametrize("part", ["", "_blind", "_blind3", "_blind4"])
 def test_what_is_for_the_language_model_is_left_to_it(part: str) -> None:
     texts = (DATA / f"chat{part}.txt").read_text(encoding="utf-8").splitlines()
     heard = {text: understood(grammar("en"), text) for text in texts}
