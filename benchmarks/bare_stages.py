@@ -19,7 +19,7 @@ from typing import Any
 
 import children
 from antiphon_audio import decode
-from antiphon_llm.engine import open_brain
+from antiphon_llm.engine import open_brains
 from antiphon_llm.service.question import Question
 from antiphon_llm.settings import LlmSettings
 from antiphon_models import ModelStore, default_root
@@ -74,7 +74,7 @@ async def library() -> AsyncIterator[Stage]:
 @asynccontextmanager
 async def language() -> AsyncIterator[Stage]:
     """Generate until the first clause stands."""
-    async with open_brain(LlmSettings(provider="embedded"), _models()) as brain:
+    async with open_brains(LlmSettings(provider="embedded"), _models()) as [brain]:
 
         async def first_clause(order: Order) -> str:
             question = Question(order["text"], datetime.now().astimezone())

@@ -23,7 +23,7 @@ from antiphon_contracts import (
     LlmResponse,
     ToolSpec,
 )
-from antiphon_llm.engine import open_brain
+from antiphon_llm.engine import open_brains
 from antiphon_llm.engine.chat_server import ChatServer, ChatServerOptions, open_chat_server
 from antiphon_llm.service import ChatMessage, Delta, Prompt, RequestedCall, ToolsUnsupported
 from antiphon_llm.settings import LlmSettings
@@ -287,7 +287,7 @@ async def test_a_cancel_closes_the_stream_at_the_server() -> None:
 async def test_a_configured_server_wins_over_ollama() -> None:
     async with OpenAiServer(models=["llama"]) as ollama, OpenAiServer() as other:
         settings = LlmSettings(base_url=other.base_url, model="m", ollama_url=ollama.root_url)
-        async with open_brain(settings, NO_MODELS) as brain:
+        async with open_brains(settings, NO_MODELS) as [brain]:
             assert brain.model.name == f"m at {other.base_url}"
             assert brain.profile.name == "standard"
 
@@ -298,7 +298,7 @@ async def test_a_server_sums_up_long_conversations_unless_told_not_to(
 ) -> None:
     async with OpenAiServer() as server:
         settings = LlmSettings(base_url=server.base_url, model="m", history_summary=asked)
-        async with open_brain(settings, NO_MODELS) as brain:
+        async with open_brains(settings, NO_MODELS) as [brain]:
             assert brain.summarises is does
 
 
@@ -306,7 +306,7 @@ async def test_a_server_sums_up_long_conversations_unless_told_not_to(
 async def test_an_ollama_that_runs_is_found(wanted: str, taken: str) -> None:
     async with OpenAiServer([Text(["Hi."])], models=["qwen", "llama"]) as ollama:
         settings = LlmSettings(model=wanted, ollama_url=ollama.root_url)
-        async with open_brain(settings, NO_MODELS) as brain:
+        async with open_brains(settings, NO_MODELS) as [brain]:
             assert brain.model.name == f"{taken} at {ollama.base_url}"
             async with aclosing(brain.model.stream(HELLO)) as stream:
                 assert "".join([delta.text async for delta in stream]) == "Hi."
@@ -317,11 +317,11 @@ async def test_an_ollama_without_models_is_passed_over() -> None:
     async with OpenAiServer(models=[]) as ollama:
         # The embedded model is next, and its weights are not there.
         with pytest.raises(ConfigError, match="antiphon models fetch smollm2"):
-            async with open_brain(LlmSettings(ollama_url=ollama.root_url), NO_MODELS):
+            async with open_brains(LlmSettings(ollama_url=ollama.root_url), NO_MODELS):
                 pass
 
 
 async def test_openai_without_an_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="base_url is empty"):
-        async with open_brain(LlmSettings(provider="openai"), NO_MODELS):
+        async with open_brains(LlmSettings(provider="openai"), NO_MODELS):
             pass

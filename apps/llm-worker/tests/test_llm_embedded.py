@@ -23,7 +23,7 @@ from antiphon_contracts import (
     MemoryResults,
     Message,
 )
-from antiphon_llm.engine import open_brain
+from antiphon_llm.engine import open_brains
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.wiring import build
 from antiphon_models import ModelStore
@@ -113,5 +113,5 @@ async def test_broken_weights_are_refused_with_a_sentence(tmp_path: Path) -> Non
     settings = LlmSettings(provider="embedded", embedded_model=str(weights))
 
     with pytest.raises(ConfigError, match=r"cannot load broken\.gguf"):
-        async with open_brain(settings, ModelStore(tmp_path)):
+        async with open_brains(settings, ModelStore(tmp_path)):
             pass

@@ -23,7 +23,7 @@ from antiphon_contracts import (
     ToolSpec,
 )
 from antiphon_llm.service import ToolsUnsupported
-from antiphon_llm.service.rounds import call_schema
+from antiphon_llm.service.deciding import choice_schema
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.testing import ScriptedModel, Turn, brain_of, calls, end
 from antiphon_runtime.handlers import serve
@@ -155,7 +155,10 @@ async def test_errors_of_tools_are_told_and_long_results_cut() -> None:
     async with house_of(model, run, tool_result_chars=100) as house:
         await ask(house)
 
-    assert told(model) == ["Error: The clock stands still.", "x" * 100 + "… (cut)"]
+    first, second = told(model)
+    assert first == "Error: The clock stands still."
+    assert len(second) == 100
+    assert "10000 characters in all, cut" in second
 
 
 async def test_one_crashing_tool_does_not_cancel_its_sibling() -> None:
@@ -185,28 +188,26 @@ async def test_tools_are_offered_only_where_they_are_wanted() -> None:
     assert model.prompts[0].tools == ()
 
 
-def action(tool: str, **arguments: Any) -> str:
-    return json.dumps({"action": {"tool": tool, "arguments": arguments}})
+def choice(tool: str) -> Turn:
+    return [json.dumps({"tool": tool}), end()]
 
 
 async def test_schema_mode_decides_then_answers() -> None:
-    model = ScriptedModel(
-        [action("get_time"), end()], ['{"action": {"tool": "none"}}', end()], ["Ten past.", end()]
-    )
+    model = ScriptedModel(choice("get_time"), choice("none"), ["Ten past.", end()])
     async with house_of(model, tool_mode="schema") as house:
         response = await ask(house)
 
     assert response.reply == "Ten past."
     assert response.tools_used == ("get_time",)
     first, second, last = model.prompts
-    assert first.schema == call_schema(TOOLS)
+    assert first.schema == choice_schema(TOOLS)
     assert first.tools == ()
     assert "16:10" in second.messages[-1].content
     assert last.schema is None
 
 
 async def test_schema_mode_survives_nonsense() -> None:
-    model = ScriptedModel(["[]", end()], ['{"action": {"tool": "none"}}', end()], ["Hm.", end()])
+    model = ScriptedModel(["[]", end()], choice("none"), ["Hm.", end()])
     async with house_of(model, tool_mode="schema") as house:
         response = await ask(house)
 
@@ -215,7 +216,7 @@ async def test_schema_mode_survives_nonsense() -> None:
 
 
 async def test_auto_changes_to_schema_when_the_server_takes_no_tools() -> None:
-    none: Turn = ['{"action": {"tool": "none"}}', end()]
+    none = choice("none")
     model = ScriptedModel(
         [ToolsUnsupported("no tools")], none, ["One.", end()], none, ["Two.", end()]
     )
@@ -278,8 +279,7 @@ async def test_a_tentative_request_that_needs_no_tool_is_as_any_other() -> None:
 
 
 async def test_a_tentative_request_by_schema_ends_where_a_tool_is_needed() -> None:
-    decision = json.dumps({"action": {"tool": "lamp.on", "arguments": {}}})
-    model = ScriptedModel([decision, end()])
+    model = ScriptedModel(choice("lamp.on"))
     async with house_of(model, nobody, tool_mode="schema") as house:
         response = await ask(house, tentative=True)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from antiphon_contracts import AntiphonError
 from antiphon_llm.engine.chat_server import ChatServerOptions, open_chat_server
-from antiphon_llm.engine.choice import ollama_models
+from antiphon_llm.engine.choice import server_options
+from antiphon_llm.engine.providers import ollama_models
 from antiphon_llm.service import ChatMessage, Prompt
 from antiphon_llm.settings import LlmSettings
 from antiphon_runtime.upstream import shown
@@ -38,6 +39,8 @@ async def look(settings: LlmSettings, timeout_s: float = TIMEOUT_S) -> Look:
 
     An embedded model is not started for it.
     """
+    if settings.providers:
+        return await _look_at_all(settings, timeout_s)
     if settings.provider == "embedded":
         return Look(f"the embedded {settings.embedded_model}")
     if settings.provider != "ollama" and settings.base_url:
@@ -46,6 +49,10 @@ async def look(settings: LlmSettings, timeout_s: float = TIMEOUT_S) -> Look:
         return await _greet(server, WITHOUT_IT, timeout_s)
     if settings.provider == "openai":
         return Look(NO_SERVER, NAME_ONE)
+    return await _look_at_ollama(settings, timeout_s)
+
+
+async def _look_at_ollama(settings: LlmSettings, timeout_s: float) -> Look:
     url = settings.ollama_url.rstrip("/")
     installed = await asyncio.to_thread(ollama_models, url)
     if not installed:
@@ -56,6 +63,21 @@ async def look(settings: LlmSettings, timeout_s: float = TIMEOUT_S) -> Look:
     model = settings.model or installed[0]
     remedy = f"ollama pull {model}"
     return await _greet(ChatServerOptions(f"{url}/v1", model=model), remedy, timeout_s)
+
+
+async def _look_at_all(settings: LlmSettings, timeout_s: float) -> Look:
+    """Greet every server of a chain; what is wrong with one of them is worth knowing."""
+    details: list[str] = []
+    remedy = ""
+    for provider in settings.providers:
+        if provider.kind == "embedded":
+            details.append(f"the embedded {provider.model or settings.embedded_model}")
+            continue
+        mend = f"look at [[llm.providers]] {provider.name} in antiphon.toml"
+        found = await _greet(server_options(settings, provider), mend, timeout_s)
+        details.append(f"{provider.name}: {found.detail}")
+        remedy = remedy or found.remedy
+    return Look("; ".join(details), remedy)
 
 
 async def _greet(server: ChatServerOptions, remedy: str, timeout_s: float) -> Look:

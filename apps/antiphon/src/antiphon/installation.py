@@ -89,12 +89,14 @@ def _choices() -> dict[str, set[str]]:
     memory = load_settings(MemorySettings)
     stt = load_settings(SttSettings)
     models = (stt.model, memory.model, llm.embedded_model)
-    served = llm.provider in {"openai", "ollama"} or bool(llm.base_url)
+    kinds = {provider.kind for provider in llm.providers}
+    served = llm.provider in {"openai", "ollama"} or bool(llm.base_url) or bool(kinds)
+    is_embedded = llm.provider == "embedded" or llm.fallback or "embedded" in kinds
     embedder = "onnx" if memory.engine == "auto" else memory.engine
     return {
         "stt": {stt.engine},
         "tts": {load_settings(TtsSettings).engine},
-        "llm": {"server" if served and llm.provider != "embedded" else "embedded"},
+        "llm": {"server" if served and not is_embedded else "embedded"},
         "memory": {memory.store, memory.history_store, memory.knowledge_store, embedder},
         "st": {embedder},
         "voyage": {embedder},

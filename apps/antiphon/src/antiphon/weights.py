@@ -37,9 +37,17 @@ def needed_models() -> list[str]:
             memory.engine == "auto" and find_spec("sentence_transformers") is not None
         )
         names.append("minilm-l6-v2" if slow else "minilm-l6-v2-int8")
-    if llm.provider == "embedded" or (llm.provider == "auto" and not llm.base_url):
-        names.append(llm.embedded_model)
+    names += _language_models(llm)
     return [*hearing_models(), *turn_models(), *(name for name in names if name in CATALOGUE)]
+
+
+def _language_models(llm: LlmSettings) -> list[str]:
+    """Return the weights of the embedded models that may be asked."""
+    own = [p.model or llm.embedded_model for p in llm.providers if p.kind == "embedded"]
+    is_auto = llm.provider == "auto" and not llm.base_url and not llm.providers
+    if llm.provider == "embedded" or llm.fallback or is_auto:
+        own.append(llm.embedded_model)
+    return list(dict.fromkeys(own))
 
 
 def hearing_models() -> list[str]:

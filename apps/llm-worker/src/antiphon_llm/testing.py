@@ -14,11 +14,13 @@ from antiphon_runtime.worker import Wiring, Worker
 from antiphon_llm.service import (
     Brain,
     Delta,
+    Pace,
     Profile,
     Prompt,
     RequestedCall,
     SmallProfile,
     StandardProfile,
+    tool_mode_for,
 )
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.wiring import build
@@ -74,16 +76,35 @@ def end(*, cut: bool = False) -> Delta:
 
 def brain_of(
     model: ScriptedModel,
-    *,
+    *others: ScriptedModel,
     small: bool = False,
+    own: bool = False,
     context_tokens: int = 4096,
     history_tokens: int = 1000,
 ) -> Callable[[Worker[LlmSettings]], Wiring]:
-    """Return the worker's real wiring around a scripted model."""
-    profile: Profile = SmallProfile() if small else StandardProfile(history_tokens=history_tokens)
+    """Return the worker's real wiring around a scripted model, and others that fall in for it."""
 
     @asynccontextmanager
-    async def open_brain(_settings: LlmSettings, _models: ModelStore) -> AsyncIterator[Brain]:
-        yield Brain(model, profile, context_tokens)
+    async def open_brains(settings: LlmSettings, _models: ModelStore) -> AsyncIterator[list[Brain]]:
+        brains = []
+        for number, scripted in enumerate((model, *others)):
+            profile: Profile = (
+                SmallProfile() if small else StandardProfile(history_tokens=history_tokens)
+            )
+            mode = tool_mode_for(settings.tool_mode, profile, is_embedded=own)
+            brains.append(
+                Brain(
+                    scripted,
+                    profile,
+                    context_tokens,
+                    name=f"m{number}",
+                    tool_mode=mode,
+                    adapts=settings.tool_mode == "auto",
+                    is_own=own,
+                    pace=Pace(settings.first_token_timeout_s, settings.stall_timeout_s),
+                    thinking_s=settings.thinking_timeout_s,
+                )
+            )
+        yield brains
 
-    return partial(build, open_brain=open_brain)
+    return partial(build, open_brains=open_brains)

@@ -25,8 +25,22 @@ T = TypeVar("T")
 
 PROBE_TIMEOUT_S = 5.0
 RETRY_DELAY_S = 0.3
+LONGEST_WAIT_S = 2.0
+"""What a server asks to be left alone for is waited for up to this; nobody likes to wait longer."""
 
 log = structlog.get_logger(__name__)
+
+
+class Later(EngineError):  # noqa: N818  (it says when)
+    """The server asks to be left alone for a while.
+
+    Attributes:
+        after_s: for how long, in seconds.
+    """
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message, retryable=True)
+        self.after_s = after_s
 
 
 @runtime_checkable
@@ -176,12 +190,14 @@ class Upstream:
     async def stream(self, make: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
         """Yield what a generator of `make` yields; once more after a passing failure.
 
-        Nothing is tried again once something was yielded, or when the server is taken for dead.
+        Nothing is tried again once something was yielded, when the server is taken for dead, or
+        asks to be left alone for longer than `LONGEST_WAIT_S`.
 
         Raises:
             EngineError: see `call`.
         """
         call = _Call(self._now())
+        pause_s = self._retry_delay_s * (0.5 + secrets.randbelow(1000) / 1000)
         try:
             async with aclosing(self._attempt(make, call)) as items:
                 async for item in items:
@@ -189,10 +205,14 @@ class Upstream:
         except EngineError as error:
             if call.begun or not error.retryable or self._breaker.state != "closed":
                 raise
+            if isinstance(error, Later):
+                if error.after_s > LONGEST_WAIT_S:
+                    raise
+                pause_s += error.after_s
             log.warning("upstream.retried", server=self._name, detail=str(error))
         else:
             return
-        await asyncio.sleep(self._retry_delay_s * (0.5 + secrets.randbelow(1000) / 1000))
+        await asyncio.sleep(pause_s)
         async with aclosing(self._attempt(make, _Call(self._now()))) as items:
             async for item in items:
                 yield item

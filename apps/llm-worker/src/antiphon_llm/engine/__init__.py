@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from antiphon_llm.engine.choice import open_brain
+from antiphon_llm.engine.choice import open_brains
 
-__all__ = ["open_brain"]
+__all__ = ["open_brains"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,7 +14,8 @@ from antiphon_contracts import ConfigError, EngineError
 from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import shown
 
-from antiphon_llm.engine.failures import translated
+from antiphon_llm.engine.failures import ParameterRefused, translated
+from antiphon_llm.engine.presets import OPENAI_ITSELF, PRESETS, Kind
 from antiphon_llm.engine.wire import Assembly, wire_messages, wire_name, wire_tools
 from antiphon_llm.service.model import Delta, Prompt
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CONNECT_TIMEOUT_S = 5.0
+KEPT_FOR = "10m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,24 @@ class ChatServerOptions:
         base_url: up to and with `/v1`.
         api_key: empty sends a placeholder; local servers want none.
         model: empty is the first that the server lists.
-        stall_timeout_s: longest silence.
+        stall_timeout_s: longest silence on the connection.
+        connect_timeout_s: longest time for the connection itself.
         keep_alive: whether connections are used again. llama.cpp's server now and then closes one
             just when it is used (2 of 220 requests); on loopback a new one costs nothing.
         label: name for people instead of model and address.
+        kind: what it takes and refuses, see `presets`.
+        reasoning_effort: how long a model that thinks may do so, as its server calls it.
     """
 
     base_url: str
     api_key: str = field(default="", repr=False)
     model: str = ""
     stall_timeout_s: float = 50.0
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
     keep_alive: bool = True
     label: str = ""
+    kind: Kind = "openai"
+    reasoning_effort: str = ""
 
 
 @asynccontextmanager
@@ -70,7 +78,7 @@ def _client(options: ChatServerOptions) -> AsyncOpenAI:
         base_url=options.base_url,
         api_key=options.api_key or "none",
         max_retries=0,
-        timeout=openai.Timeout(options.stall_timeout_s, connect=CONNECT_TIMEOUT_S),
+        timeout=openai.Timeout(options.stall_timeout_s, connect=options.connect_timeout_s),
         default_headers=None if options.keep_alive else {"Connection": "close"},
         # A proxy from the environment cannot reach this machine's loopback.
         http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_loopback(options.base_url)),
@@ -104,6 +112,9 @@ class ChatServer:
         self._options = options
         self._where = options.label or shown(options.base_url)
         self._model = options.model
+        itself = options.kind == "openai" and _is_openai(options.base_url)
+        self._preset = OPENAI_ITSELF if itself else PRESETS[options.kind]
+        self._refused: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -122,46 +133,82 @@ class ChatServer:
         with translated(self._where, self._model):
             await self._client.models.with_raw_response.list()
 
+    async def keep_loaded(self) -> None:
+        """See `Keepable`: Ollama's own endpoint, for the compatible one does not know of it."""
+        if self._options.kind != "ollama":
+            return
+        url = f"{self._options.base_url.rstrip('/').removesuffix('/v1')}/api/generate"
+        order = {"model": await self._model_name(), "keep_alive": KEPT_FOR}
+        with translated(self._where, self._model):
+            await self._client.post(url, body=order, cast_to=object)
+
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        """See `ChatModel`."""
-        answer = Assembly({wire_name(tool.name): tool.name for tool in prompt.tools})
+        """See `ChatModel`; a parameter that the server refuses by name is left out from then on."""
         model = await self._model_name()
-        with translated(self._where, model, answer=answer, with_tools=bool(prompt.tools)):
+        while True:
+            try:
+                async with aclosing(self._attempt(prompt, model)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+            except ParameterRefused as error:
+                if error.name in self._refused:
+                    raise EngineError(str(error)) from error
+                self._refused.add(error.name)
+            else:
+                return
+
+    async def _attempt(self, prompt: Prompt, model: str) -> AsyncGenerator[Delta, None]:
+        answer = Assembly({wire_name(tool.name): tool.name for tool in prompt.tools})
+        options = self._options_of(prompt)
+        with translated(
+            self._where, model, answer=answer, with_tools=bool(prompt.tools), sent=options
+        ):
             chunks = await self._client.chat.completions.create(
                 model=model,
                 messages=[],
                 stream=True,
-                stream_options={"include_usage": True},
                 # The client walks through messages and tools for 2 to 3 ms; what is in the extra
                 # body is sent as it is.
-                extra_body={"messages": wire_messages(prompt), **self._options_of(prompt)},
+                extra_body={"messages": wire_messages(prompt), **options},
             )
             try:
                 async for chunk in chunks:
-                    text = answer.add(chunk)
-                    if text:
-                        yield Delta(text)
+                    delta = answer.add(chunk)
+                    if delta is not None:
+                        yield delta
             finally:
                 await chunks.close()
         yield answer.last(self._where)
 
     def _options_of(self, prompt: Prompt) -> dict[str, Any]:
-        # Only OpenAI itself refuses the old name; others know no other.
-        limit = "max_completion_tokens" if _is_openai(self._options.base_url) else "max_tokens"
-        options: dict[str, Any] = {limit: prompt.max_tokens}
-        if prompt.temperature is not None:
-            options["temperature"] = prompt.temperature
-        if prompt.stop:
-            options["stop"] = list(prompt.stop)
-        if prompt.repeat_penalty is not None:
-            options["repeat_penalty"] = prompt.repeat_penalty
+        preset = self._preset
+        options: dict[str, Any] = {
+            "stream_options": {"include_usage": True},
+            self._limit: prompt.max_tokens,
+            "temperature": prompt.temperature,
+            "stop": list(prompt.stop) or None,
+            "reasoning_effort": self._options.reasoning_effort or None,
+        }
+        if preset.repeat_penalty:
+            options[preset.repeat_penalty] = prompt.repeat_penalty
         if prompt.tools:
-            options["tools"] = wire_tools(prompt.tools)
+            options["tools"] = wire_tools(prompt.tools, preset)
             options["tool_choice"] = "auto" if prompt.may_call else "none"
         if prompt.schema is not None:
-            schema = {"name": "call", "schema": prompt.schema}
+            schema = {"name": "call", "schema": preset.schema(prompt.schema)}
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return options
+        return {
+            name: value
+            for name, value in options.items()
+            if value is not None and name not in self._refused
+        }
+
+    @property
+    def _limit(self) -> str:
+        """What the server calls the longest answer; the other name if it refused that."""
+        name = self._preset.limit
+        other = "max_tokens" if name == "max_completion_tokens" else "max_completion_tokens"
+        return other if name in self._refused else name
 
     async def _model_name(self) -> str:
         if not self._model:

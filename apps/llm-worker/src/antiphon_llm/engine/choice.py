@@ -1,124 +1,135 @@
-"""Which language model answers: the configured server, an Ollama that runs here, or our own."""
+"""The chain of language models that the settings ask for, held open."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-from antiphon_contracts import ConfigError, EngineError
+from antiphon_contracts import ConfigError
 from antiphon_models import ModelStore
 
-from antiphon_llm.engine.chat_server import ChatServerOptions, open_chat_server
-from antiphon_llm.engine.embedded import EmbeddedOptions, embedded_server
+from antiphon_llm.engine.chat_server import ChatServer, ChatServerOptions, open_chat_server
+from antiphon_llm.engine.embedded import EmbeddedOptions
+from antiphon_llm.engine.late import EmbeddedModel, open_embedded_model
+from antiphon_llm.engine.presets import PRESETS
+from antiphon_llm.engine.providers import providers_of
 from antiphon_llm.service import (
     Brain,
-    ChatMessage,
-    ChatModel,
+    Pace,
     Profile,
-    Prompt,
     Sampling,
     SmallProfile,
     StandardProfile,
+    ThoughtHabit,
+    tool_mode_for,
 )
-from antiphon_llm.settings import LlmSettings
+from antiphon_llm.settings import LlmSettings, ProviderSettings
 
-OLLAMA_TIMEOUT_S = 0.3
-MAX_TAGS_BYTES = 1_000_000
 EMBEDDED_CONTEXT_TOKENS = 2048
 SERVER_CONTEXT_TOKENS = 4096  # Ollama's default window
+SMALL_MODEL = "smollm2-135m"
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A provider, and where in the chain it stands."""
+
+    provider: ProviderSettings
+    is_first: bool
+    is_last: bool
 
 
 @asynccontextmanager
-async def open_brain(settings: LlmSettings, models: ModelStore) -> AsyncIterator[Brain]:
-    """Choose a model and hold it open.
+async def open_brains(settings: LlmSettings, models: ModelStore) -> AsyncIterator[list[Brain]]:
+    """Open the models that the settings name, in the order in which they are asked.
 
-    A configured base_url wins; then an Ollama that answers within 0.3 s and has a model; then the
-    embedded one. A server that is configured need not be up yet.
+    A server need not be up yet. An embedded model is loaded now if it comes first, else when it is
+    needed.
 
     Raises:
         ConfigError: what is configured cannot be had; the text says what mends it.
     """
-    server = await _server(settings)
-    if server is None:
-        async with _embedded(settings, models) as brain:
-            yield brain
-        return
-    async with open_chat_server(server) as model:
-        window = settings.context_tokens or SERVER_CONTEXT_TOKENS
-        summarises = settings.history_summary != "off"
-        profile = profile_for(settings, is_small=False)
-        yield Brain(model, profile, window, summarises=summarises)
+    providers = await providers_of(settings)
+    last = len(providers) - 1
+    async with AsyncExitStack() as stack:
+        yield [
+            await _open(stack, settings, models, _Place(provider, at == 0, at == last))
+            for at, provider in enumerate(providers)
+        ]
 
 
-async def _server(settings: LlmSettings) -> ChatServerOptions | None:
-    """Return the server to talk to, None for the embedded one."""
-    if settings.provider == "embedded":
-        return None
-    common = ChatServerOptions(
-        settings.base_url,
-        settings.api_key.get_secret_value(),
-        settings.model,
-        settings.stall_timeout_s,
-    )
-    if settings.provider != "ollama" and settings.base_url:
-        return common
-    if settings.provider == "openai":
-        msg = "provider is openai, but base_url is empty; write e.g. https://api.openai.com/v1"
-        raise ConfigError(msg)
-    url = settings.ollama_url.rstrip("/")
-    ollama = replace(common, base_url=f"{url}/v1")
-    installed = await asyncio.to_thread(ollama_models, url)
-    if settings.provider == "ollama":
-        return replace(ollama, model=_pick(settings.model, installed))
-    if not installed:
-        return None
-    return replace(ollama, model=_pick(settings.model, installed))
-
-
-def _pick(wanted: str, installed: list[str]) -> str:
-    return wanted or (installed[0] if installed else "")
-
-
-def ollama_models(url: str) -> list[str]:
-    """Return the models of the Ollama at `url`; none if nothing answers there at once. Blocks."""
-    # Proxies of the environment cannot reach this machine's loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/api/tags", timeout=OLLAMA_TIMEOUT_S) as response:
-            listed = json.loads(response.read(MAX_TAGS_BYTES))["models"]
-        return [str(entry["name"]) for entry in listed]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-@asynccontextmanager
-async def _embedded(settings: LlmSettings, models: ModelStore) -> AsyncIterator[Brain]:
-    weights = await asyncio.to_thread(gguf_file, models, settings.embedded_model)
-    window = settings.context_tokens or EMBEDDED_CONTEXT_TOKENS
-    profile = profile_for(settings, is_small="smollm2-135m" in weights.name.lower())
-    async with embedded_server(EmbeddedOptions(weights, settings.threads, window)) as address:
-        options = ChatServerOptions(
-            address.base_url,
-            address.api_key,
-            weights.stem,
-            settings.stall_timeout_s,
-            keep_alive=False,
-            label=f"{weights.stem} (embedded llama.cpp)",
+async def _open(
+    stack: AsyncExitStack, settings: LlmSettings, models: ModelStore, place: _Place
+) -> Brain:
+    provider = place.provider
+    is_embedded = provider.kind == "embedded"
+    window = provider.context_tokens or settings.context_tokens
+    window = window or (EMBEDDED_CONTEXT_TOKENS if is_embedded else SERVER_CONTEXT_TOKENS)
+    model: ChatServer | EmbeddedModel
+    if is_embedded:
+        model = await _open_embedded(stack, settings, models, place, window)
+    else:
+        model = await stack.enter_async_context(
+            open_chat_server(server_options(settings, provider))
         )
-        async with open_chat_server(options) as model:
-            await _prefill(model, profile)
-            # It reads hundreds of tokens before it can be stopped, and forgets the prefix it knew.
-            summarises = settings.history_summary == "on"
-            yield Brain(model, profile, window, summarises=summarises)
+    profile = profile_for(settings, provider, model.name)
+    asked = settings.tool_mode if provider.tool_mode == "auto" else provider.tool_mode
+    wants = settings.history_summary
+    return Brain(
+        model,
+        profile,
+        window,
+        name=provider.name,
+        # An embedded one reads hundreds of tokens before it can be stopped, and forgets the prefix
+        # that it knew.
+        summarises=wants == "on" or (wants == "auto" and not is_embedded),
+        tool_mode=tool_mode_for(asked, profile, is_embedded=is_embedded),
+        adapts=asked == "auto",
+        is_own=is_embedded,
+        pace=_pace(settings, place),
+        thinking_s=provider.thinking_timeout_s or settings.thinking_timeout_s,
+        prefills=PRESETS[provider.kind].is_local and (place.is_first or not is_embedded),
+    )
+
+
+async def _open_embedded(
+    stack: AsyncExitStack,
+    settings: LlmSettings,
+    models: ModelStore,
+    place: _Place,
+    window: int,
+) -> EmbeddedModel:
+    name = place.provider.model or settings.embedded_model
+    weights = await asyncio.to_thread(gguf_file, models, name)
+    options = EmbeddedOptions(weights, settings.threads, window)
+    stall_s = place.provider.stall_timeout_s or settings.stall_timeout_s
+    model = await stack.enter_async_context(open_embedded_model(options, stall_timeout_s=stall_s))
+    if place.is_first:
+        await model.load()
+    return model
+
+
+def server_options(settings: LlmSettings, provider: ProviderSettings) -> ChatServerOptions:
+    """Return how to reach a provider's server."""
+    return ChatServerOptions(
+        provider.base_url or PRESETS[provider.kind].base_url,
+        provider.api_key.get_secret_value(),
+        provider.model,
+        provider.stall_timeout_s or settings.stall_timeout_s,
+        connect_timeout_s=provider.connect_timeout_s,
+        kind=provider.kind,
+        reasoning_effort=provider.reasoning_effort,
+    )
+
+
+def _pace(settings: LlmSettings, place: _Place) -> Pace:
+    stall_s = place.provider.stall_timeout_s or settings.stall_timeout_s
+    # Nobody comes after the last: its model may take its time to load.
+    first_s = stall_s if place.is_last else min(settings.first_token_timeout_s, stall_s)
+    return Pace(place.provider.first_token_timeout_s or first_s, stall_s)
 
 
 def gguf_file(models: ModelStore, name: str) -> Path:
@@ -137,22 +148,18 @@ def gguf_file(models: ModelStore, name: str) -> Path:
     return found[0]
 
 
-def profile_for(settings: LlmSettings, *, is_small: bool) -> Profile:
+def profile_for(settings: LlmSettings, provider: ProviderSettings, model: str) -> Profile:
     """Return the profile that the settings or else the model's size ask for."""
-    sampling = Sampling(settings.temperature, settings.max_tokens or None, settings.system or None)
-    if settings.profile == "small" or (settings.profile == "auto" and is_small):
-        return SmallProfile(sampling, notes_min_score=settings.notes_min_score)
+    max_tokens = provider.max_tokens or settings.max_tokens or None
+    sampling = Sampling(settings.temperature, max_tokens, settings.system or None)
+    asked = settings.profile if provider.profile == "auto" else provider.profile
+    is_small = provider.kind == "embedded" and SMALL_MODEL in model.lower()
+    habit = ThoughtHabit(model)
+    if asked == "small" or (asked == "auto" and is_small):
+        return SmallProfile(sampling, notes_min_score=settings.notes_min_score, habit=habit)
     return StandardProfile(
-        sampling, notes_limit=settings.notes_limit, history_tokens=settings.history_tokens
+        sampling,
+        notes_limit=settings.notes_limit,
+        history_tokens=settings.history_tokens,
+        habit=habit,
     )
-
-
-async def _prefill(model: ChatModel, profile: Profile) -> None:
-    """Let the server compute what every prompt begins with, so that the first answer is quick."""
-    prompt = Prompt((*profile.prefix(), ChatMessage("user", "Hello")), max_tokens=1)
-    try:
-        async with aclosing(model.stream(prompt)) as stream:
-            async for _ in stream:
-                pass
-    except EngineError as error:
-        log.warning("model.prefill_failed", detail=str(error))

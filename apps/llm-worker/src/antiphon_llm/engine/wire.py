@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from antiphon_contracts import EngineError, ToolSpec
 
+from antiphon_llm.engine.presets import Preset
 from antiphon_llm.service.model import (
     ChatMessage,
+    Declined,
     Delta,
     FinishReason,
     Prompt,
@@ -29,7 +32,7 @@ def wire_name(name: str) -> str:
     return name.replace(".", "__")
 
 
-def wire_tools(tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
+def wire_tools(tools: Iterable[ToolSpec], preset: Preset) -> list[dict[str, Any]]:
     """Return tools as the API wants them."""
     return [
         {
@@ -37,7 +40,7 @@ def wire_tools(tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
             "function": {
                 "name": wire_name(tool.name),
                 "description": tool.description,
-                "parameters": tool.parameters,
+                "parameters": preset.schema(tool.parameters),
             },
         }
         for tool in tools
@@ -54,26 +57,20 @@ def _wire_message(message: ChatMessage) -> dict[str, Any]:
     if message.call_id is not None:
         wire["tool_call_id"] = message.call_id
     if message.calls:
-        wire["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {
-                    "name": wire_name(call.name) or "unknown",
-                    "arguments": _valid(call.arguments),
-                },
-            }
-            for call in message.calls
-        ]
+        wire["tool_calls"] = [_wire_call(call) for call in message.calls]
     return wire
+
+
+def _wire_call(call: RequestedCall) -> dict[str, Any]:
+    name = wire_name(call.name) or "unknown"
+    function = {"name": name, "arguments": _valid(call.arguments)}
+    wire = {"id": call.id, "type": "function", "function": function}
+    return wire if call.extra is None else {**wire, "extra_content": call.extra}
 
 
 def _valid(arguments: str) -> str:
     """Return arguments that a server can read again: some parse them and refuse nonsense."""
-    try:
-        return arguments if isinstance(json.loads(arguments), dict) else "{}"
-    except (ValueError, RecursionError):
-        return "{}"
+    return arguments if _is_object(arguments) else "{}"
 
 
 class Assembly:
@@ -88,63 +85,81 @@ class Assembly:
         self._calls: list[_Call] = []
         self._finish = ""
         self._chars = 0
-        self._tokens = (0, 0)
+        self._tokens = (0, 0, 0)
 
     @property
     def begun(self) -> bool:
         """Whether anything of the answer has come."""
         return self._chars > 0
 
-    def add(self, chunk: ChatCompletionChunk) -> str:
-        """Take a chunk in; returns its text.
+    def add(self, chunk: ChatCompletionChunk) -> Delta | None:
+        """Take a chunk in; returns what of it is to be handed on.
+
+        Thoughts in fields of their own (`reasoning_content`, `reasoning`) are a sign of life.
 
         Raises:
             EngineError: the answer does not come to an end.
         """
-        if chunk.usage is not None:
-            self._tokens = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-        text = ""
+        self._count(chunk)
+        text, thoughts = "", ""
         for choice in chunk.choices[:1]:
             self._finish = choice.finish_reason or self._finish
             text = choice.delta.content or ""
+            thoughts = _thoughts(choice.delta.model_extra)
             for fragment in choice.delta.tool_calls or ():
                 self._add_fragment(fragment)
-        self._chars += len(text)
+                thoughts = thoughts or "a call"
+        self._chars += len(text) + len(thoughts)
         if self._chars > MAX_ANSWER_CHARS:
             msg = "The language model did not come to an end."
             raise EngineError(msg)
-        return text
+        return Delta(text, thinking=not text) if text or thoughts else None
+
+    def _count(self, chunk: ChatCompletionChunk) -> None:
+        usage = chunk.usage
+        cached = self._tokens[2]
+        if usage is not None:
+            details = usage.prompt_tokens_details
+            cached = (details and details.cached_tokens) or cached
+            self._tokens = (usage.prompt_tokens, usage.completion_tokens, cached)
+        timings = (chunk.model_extra or {}).get("timings")
+        if isinstance(timings, dict) and isinstance(timings.get("cache_n"), int):
+            self._tokens = (*self._tokens[:2], timings["cache_n"])  # llama.cpp's own count
 
     def _add_fragment(self, fragment: ChoiceDeltaToolCall) -> None:
         call = next((item for item in self._calls if item.index == fragment.index), None)
-        # Some servers number every call 0 and tell them apart by id alone.
-        is_other = call is not None and fragment.id and call.id and fragment.id != call.id
-        if call is None or is_other:
+        function = fragment.function
+        if call is None or call.is_before(fragment):
             if len(self._calls) >= MAX_CALLS:
                 return
             call = _Call(fragment.index)
             self._calls.insert(0, call)
         call.id = fragment.id or call.id
-        if fragment.function is not None:
-            call.name += fragment.function.name or ""
-            call.arguments += fragment.function.arguments or ""
-            self._chars += len(fragment.function.arguments or "")
+        call.extra = (fragment.model_extra or {}).get("extra_content") or call.extra
+        if function is not None:
+            call.name += function.name or ""
+            call.arguments += function.arguments or ""
+            self._chars += len(function.arguments or "")
 
     def last(self, where: str) -> Delta:
         """Return the last piece.
 
         Raises:
-            EngineError: the answer is not complete, or was refused.
+            EngineError: the answer is not complete.
+            Declined: it was refused.
         """
         if not self._finish:
             msg = f"The language model at {where} broke off its answer."
             raise EngineError(msg, retryable=True)
         if self._finish == "content_filter":
             msg = f"The language model at {where} refused to answer that."
-            raise EngineError(msg)
+            raise Declined(msg)
         calls = tuple(
             RequestedCall(
-                call.id or f"call-{number}", self._names.get(call.name, call.name), call.arguments
+                call.id or f"call-{number}",
+                self._names.get(call.name, call.name),
+                call.arguments,
+                call.extra,
             )
             for number, call in enumerate(reversed(self._calls))
         )
@@ -152,11 +167,35 @@ class Assembly:
         return Delta("", calls, finish, *self._tokens)
 
 
+def _thoughts(fields: Mapping[str, Any] | None) -> str:
+    found = ((fields or {}).get(name) for name in ("reasoning_content", "reasoning"))
+    return next((text for text in found if isinstance(text, str) and text), "")
+
+
+@dataclass
 class _Call:
     """A tool call that is coming in."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.id = ""
-        self.name = ""
-        self.arguments = ""
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    extra: dict[str, Any] | None = None
+
+    def is_before(self, fragment: ChoiceDeltaToolCall) -> bool:
+        """Whether a fragment of this index begins another call.
+
+        Some servers number every call 0 and tell them apart by id alone; some give no id either,
+        and each call comes whole.
+        """
+        if fragment.id and self.id:
+            return fragment.id != self.id
+        named = fragment.function is not None and bool(fragment.function.name)
+        return named and bool(self.name) and _is_object(self.arguments)
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False

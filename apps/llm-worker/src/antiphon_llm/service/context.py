@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,6 +42,12 @@ class Known:
     notes: tuple[MemoryResult, ...] = ()
     history: HistoryResults = NO_HISTORY
 
+    def for_profile(self, profile: Profile) -> Known:
+        """Return what of it a profile has use for."""
+        alike = [note for note in self.notes if note.score >= profile.notes_min_score]
+        history = self.history if profile.history_tokens else NO_HISTORY
+        return Known(tuple(alike[: profile.notes_limit]), history)
+
 
 def conversation_of(request: Message[LlmRequest]) -> str:
     """Return whose conversation a request belongs to."""
@@ -59,29 +66,33 @@ class ContextSource:
         self._bus = bus
         self._timeout_s = timeout_s
 
-    async def gather(self, request: Message[LlmRequest], profile: Profile) -> Known:
-        """Return what is known; what fails or is late is left out and logged, never raised."""
+    async def gather(self, request: Message[LlmRequest], profiles: Sequence[Profile]) -> Known:
+        """Return what is known, enough for the profile that wants most.
+
+        What fails or is late is left out and logged, never raised.
+        """
+        notes_limit = max(profile.notes_limit for profile in profiles)
+        history_tokens = max(profile.history_tokens for profile in profiles)
         async with asyncio.TaskGroup() as group:
-            notes = group.create_task(self._notes(request, profile), name="context:notes")
-            history = group.create_task(self._history(request, profile), name="context:history")
+            notes = group.create_task(self._notes(request, notes_limit), name="context:notes")
+            history = group.create_task(
+                self._history(request, history_tokens), name="context:history"
+            )
         return Known(notes.result(), history.result())
 
     async def _notes(
-        self, request: Message[LlmRequest], profile: Profile
+        self, request: Message[LlmRequest], notes_limit: int
     ) -> tuple[MemoryResult, ...]:
         if not request.data.use_rag:
             return ()
-        query = MemoryQuery(text=request.data.text, top_k=profile.notes_limit)
+        query = MemoryQuery(text=request.data.text, top_k=notes_limit)
         found = await self._ask(MEMORY_QUERY, query, request)
-        if found is None:
-            return ()
-        alike = [note for note in found.results if note.score >= profile.notes_min_score]
-        return tuple(alike[: profile.notes_limit])
+        return () if found is None else found.results
 
-    async def _history(self, request: Message[LlmRequest], profile: Profile) -> HistoryResults:
-        if not profile.history_tokens:
+    async def _history(self, request: Message[LlmRequest], history_tokens: int) -> HistoryResults:
+        if not history_tokens:
             return NO_HISTORY
-        query = HistoryQuery(session_id=conversation_of(request), max_tokens=profile.history_tokens)
+        query = HistoryQuery(session_id=conversation_of(request), max_tokens=history_tokens)
         found = await self._ask(HISTORY_QUERY, query, request) or NO_HISTORY
         messages = found.messages
         # The question may have been appended already; it stands in the prompt once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -16,6 +16,10 @@ class ToolsUnsupported(EngineError):  # noqa: N818  (it is a finding about the m
     """The model or its server takes no native tool calls."""
 
 
+class Declined(EngineError):  # noqa: N818  (it is an answer, not a fault)
+    """The provider will not answer this; asking another model would evade its rules."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestedCall:
     """A tool call as the model wrote it.
@@ -24,11 +28,13 @@ class RequestedCall:
         id: the server's id, by which the result refers to it.
         name: the tool's name; may be wrong.
         arguments: meant to be a JSON object; may be none.
+        extra: what else the server wants to have back with it (Gemini's thought signatures).
     """
 
     id: str
     name: str
     arguments: str
+    extra: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Prompt:
         max_tokens: longest answer.
         repeat_penalty: llama.cpp's; None sends none.
         stop: texts that end the answer.
+        budget_tokens: what all messages may have together, roughly; 0 is no limit.
+        kept_first: so many messages begin every prompt and are never left out.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -64,6 +72,8 @@ class Prompt:
     temperature: float | None = None
     repeat_penalty: float | None = None
     stop: tuple[str, ...] = ()
+    budget_tokens: int = 0
+    kept_first: int = 1
 
     def extended(self, *messages: ChatMessage) -> Prompt:
         """Return this prompt with messages appended."""
@@ -80,6 +90,8 @@ class Delta:
         finish_reason: set on the last piece; `length` was cut by `max_tokens`.
         prompt_tokens: as the server counted, once known.
         completion_tokens: likewise.
+        cached_tokens: of the prompt's, what the server still knew.
+        thinking: the model thinks where nobody hears it: a sign of life without text.
     """
 
     text: str = ""
@@ -87,6 +99,8 @@ class Delta:
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    thinking: bool = False
 
 
 class ChatModel(Protocol):
@@ -103,4 +117,5 @@ class ChatModel(Protocol):
             EngineError: the model does not answer, refuses, or breaks off; `retryable` if the same
                 prompt may succeed later.
             ToolsUnsupported: it takes no native tools.
+            Declined: it will not answer this.
         """

@@ -13,10 +13,13 @@ from antiphon_llm.service.budget import MESSAGE_TOKENS, fitted, tokens_of
 from antiphon_llm.service.filters import (
     SecondPerson,
     TextFilter,
+    ThoughtHabit,
     WholeSentences,
     WithoutThoughts,
 )
 from antiphon_llm.service.model import ChatMessage, Prompt
+from antiphon_llm.service.outside import as_data, is_from_outside
+from antiphon_llm.service.persona import NOBODY, PersonaCard
 from antiphon_llm.service.question import Question
 
 
@@ -38,6 +41,8 @@ class Profile(Protocol):
         notes_min_score: less similar memories are left out.
         history_tokens: budget of history; 0 asks for none.
         calls_tools: whether its models are worth offering tools to.
+        tools_shown: how many tools its models can tell apart; 0 is any number.
+        persona: who the assistant is; may be replaced at any time.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Profile(Protocol):
     notes_min_score: float
     history_tokens: int
     calls_tools: bool
+    tools_shown: int
+    persona: PersonaCard
 
     def prefix(self, system: str | None = None) -> tuple[ChatMessage, ...]:
         """Return the messages that every prompt begins with, to be computed ahead."""
@@ -77,6 +84,7 @@ class SmallProfile:
     notes_limit = 1
     history_tokens = 0
     calls_tools = False
+    tools_shown = 6
 
     SYSTEM = "You are a helpful voice assistant. Answer in one short sentence."
     EXAMPLES = (
@@ -96,9 +104,17 @@ class SmallProfile:
     MAX_TOKENS = 80
     REPEAT_PENALTY = 1.1
 
-    def __init__(self, sampling: Sampling | None = None, *, notes_min_score: float = 0.2) -> None:
+    def __init__(
+        self,
+        sampling: Sampling | None = None,
+        *,
+        notes_min_score: float = 0.2,
+        habit: ThoughtHabit | None = None,
+    ) -> None:
+        self._habit = habit or ThoughtHabit()
         self._sampling = sampling or Sampling()
         self.notes_min_score = notes_min_score
+        self.persona = NOBODY
 
     def prefix(self, system: str | None = None) -> tuple[ChatMessage, ...]:
         """See `Profile`."""
@@ -107,7 +123,11 @@ class SmallProfile:
             for asked, answered in self.EXAMPLES
             for message in (ChatMessage("user", asked), ChatMessage("assistant", answered))
         ]
-        return ChatMessage("system", system or self._sampling.system or self.SYSTEM), *turns
+        ours = self._sampling.system or self.SYSTEM
+        if self.persona.name:
+            ours = f"Your name is {self.persona.name}. {ours}"
+        own = () if system else self.persona.turns()
+        return ChatMessage("system", system or ours + self.persona.manner()), *turns, *own
 
     def prepare(self, question: Question, context_tokens: int) -> tuple[Question, Prompt]:
         """See `Profile`."""
@@ -124,13 +144,15 @@ class SmallProfile:
             temperature=temperature,
             repeat_penalty=self.REPEAT_PENALTY,
             stop=("\n",),
+            budget_tokens=max(1, context_tokens - max_tokens),
+            kept_first=len(prefix),
         )
 
     def filters(self, question: Question) -> list[TextFilter]:
         """See `Profile`."""
         if re.search(r"\bmy\b", question.text, re.IGNORECASE):
-            return [SecondPerson(), WholeSentences()]
-        return [WholeSentences()]
+            return [WithoutThoughts(self._habit), SecondPerson(), WholeSentences()]
+        return [WithoutThoughts(self._habit), WholeSentences()]
 
 
 class StandardProfile:
@@ -142,9 +164,10 @@ class StandardProfile:
     name = "standard"
     notes_min_score = -1.0
     calls_tools = True
+    tools_shown = 0
 
     SYSTEM = (
-        "You are Antiphon, a voice assistant in someone's home. Your words are spoken aloud. "
+        "You are {name}, a voice assistant in someone's home. Your words are spoken aloud. "
         "Answer in one to three short sentences, in the language of the question. "
         "Use plain words only: no Markdown, no lists, no emoji, no web addresses; "
         "write numbers and units as they are said. "
@@ -160,14 +183,20 @@ class StandardProfile:
         *,
         notes_limit: int = 5,
         history_tokens: int = 1000,
+        habit: ThoughtHabit | None = None,
     ) -> None:
+        self._habit = habit or ThoughtHabit()
         self._sampling = sampling or Sampling()
+        self.persona = NOBODY
         self.notes_limit = notes_limit
         self.history_tokens = history_tokens
 
     def prefix(self, system: str | None = None) -> tuple[ChatMessage, ...]:
         """See `Profile`."""
-        return (ChatMessage("system", system or self._sampling.system or self.SYSTEM),)
+        if system:
+            return (ChatMessage("system", system),)
+        ours = self._sampling.system or self.SYSTEM.format(name=self.persona.name or "Antiphon")
+        return ChatMessage("system", ours + self.persona.manner()), *self.persona.turns()
 
     def prepare(self, question: Question, context_tokens: int) -> tuple[Question, Prompt]:
         """See `Profile`."""
@@ -178,22 +207,20 @@ class StandardProfile:
         max_tokens = min(max_tokens, context_tokens // 2)
         fixed = _size(prefix) + tokens_of(now) + 2 * MESSAGE_TOKENS
         question = fitted(question, context_tokens - max_tokens - fixed)
-        messages = _alternating(
-            [
-                *prefix,
-                *_as_messages(question.earlier, question.history),
-                ChatMessage("user", f"{_notes(question.notes)}{question.text}\n\n(It is {now}.)"),
-            ]
-        )
+        asked = f"{_notes(question.notes)}{question.text}\n\n(It is {now}.)"
+        said = _as_messages(question.earlier, question.history)
+        messages = prefix + _alternating([*said, ChatMessage("user", asked)])
         return question, Prompt(
             messages,
             max_tokens,
             temperature=_first(question.params.temperature, self._sampling.temperature),
+            budget_tokens=max(1, context_tokens - max_tokens),
+            kept_first=len(prefix),
         )
 
     def filters(self, question: Question) -> list[TextFilter]:  # noqa: ARG002  (the port's)
         """See `Profile`."""
-        return [WithoutThoughts()]
+        return [WithoutThoughts(self._habit)]
 
 
 def _first(*values: float | None) -> float | None:
@@ -229,8 +256,14 @@ def _from(note: MemoryResult) -> str:
 
 
 def _notes(notes: tuple[MemoryResult, ...]) -> str:
-    lines = "".join(f"- {_from(note)}{' '.join(note.text.split())}\n" for note in notes)
-    return f"Notes:\n{lines}\n" if lines else ""
+    own = "".join(map(_line, (note for note in notes if not is_from_outside(note))))
+    found = "".join(map(_line, filter(is_from_outside, notes)))
+    marked = f"Notes from web pages. {as_data(found.rstrip())}\n\n" if found else ""
+    return (f"Notes:\n{own}\n" if own else "") + marked
+
+
+def _line(note: MemoryResult) -> str:
+    return f"- {_from(note)}{' '.join(note.text.split())}\n"
 
 
 def _as_messages(earlier: str, history: Iterable[HistoryMessage]) -> list[ChatMessage]:

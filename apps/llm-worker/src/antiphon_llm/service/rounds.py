@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from antiphon_contracts import EngineError, ToolSpec
 
+from antiphon_llm.service import deciding
+from antiphon_llm.service.calling import Calling, Exchange
 from antiphon_llm.service.draft import Draft
 from antiphon_llm.service.filters import Pipeline, TextFilter
 from antiphon_llm.service.model import (
@@ -19,24 +21,10 @@ from antiphon_llm.service.model import (
     Prompt,
     RequestedCall,
 )
-from antiphon_llm.service.tools import ToolBelt
+from antiphon_llm.service.window import within
 
 ToolMode = Literal["native", "schema", "none"]
 End = Literal["stop", "length", "needs_tools"]
-
-NO_TOOL = "none"
-DECIDE = "\n\n(Which tool is needed now? Answer in JSON.)"
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRules:
-    """Limits of a reply.
-
-    Attributes:
-        tool_rounds: how often tools may be called.
-    """
-
-    tool_rounds: int = 5
 
 
 @dataclass(slots=True)
@@ -52,27 +40,40 @@ class Outcome:
 class Rounds:
     """Makes one reply with `model`, writing it into `draft`.
 
+    What another model called before it failed is gone on from, and not called again.
+
     Args:
         model: who answers.
-        tools: who carries out calls.
+        calling: who carries out calls.
         draft: takes the text.
-        rules: limits.
         filters: makes fresh text filters for each stream.
+        thinking_s: how long the model may think before its first word.
+        speaks_results: whether a tool's own sentence is the answer; for models that would only
+            spoil it.
     """
 
     def __init__(
         self,
         model: ChatModel,
-        tools: ToolBelt,
+        calling: Calling,
         draft: Draft,
-        rules: RoundRules,
         filters: Callable[[], Sequence[TextFilter]],
+        *,
+        thinking_s: float = 50.0,
+        speaks_results: bool = False,
     ) -> None:
         self._model = model
-        self._tools = tools
+        self._calling = calling
         self._draft = draft
-        self._rules = rules
         self._filters = filters
+        self._thinking_s = thinking_s
+        self._speaks_results = speaks_results
+        self._begun_at = 0
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether something of the last stream was said already."""
+        return len(self._draft.text) > self._begun_at
 
     async def run(self, prompt: Prompt, specs: tuple[ToolSpec, ...], mode: ToolMode) -> End:
         """Make the reply; returns whether it is whole, cut by its token limit, or needs a tool.
@@ -82,8 +83,9 @@ class Rounds:
         Raises:
             EngineError: the model failed or came to no answer; the draft holds what was made.
         """
+        self._begun_at = len(self._draft.text)
         if not specs or mode == "none":
-            outcome = await self._spoken(prompt)
+            outcome = await self._spoken(deciding.retold(prompt, self._calling.exchanges))
         elif mode == "native":
             outcome = await self._native(replace(prompt, tools=specs))
         else:
@@ -99,63 +101,49 @@ class Rounds:
         return self._draft.request.data.tentative
 
     async def _native(self, prompt: Prompt) -> Outcome:
-        outcome = Outcome()
-        for number in range(self._rules.tool_rounds + 1):
-            last = number == self._rules.tool_rounds
-            outcome = await self._spoken(replace(prompt, may_call=False) if last else prompt)
+        while True:
+            last = self._calling.must_end
+            asked = prompt.extended(*as_messages(self._calling.exchanges))
+            outcome = await self._spoken(replace(asked, may_call=not last))
             outcome.needs_tools = bool(outcome.calls) and self._is_tentative and not last
             if last or not outcome.calls or outcome.needs_tools:
-                break
-            results = await self._call(outcome.calls)
-            prompt = prompt.extended(
-                ChatMessage("assistant", outcome.text, calls=outcome.calls),
-                *(
-                    ChatMessage("tool", result, call_id=call.id)
-                    for call, result in zip(outcome.calls, results, strict=True)
-                ),
-            )
-        return outcome
+                return outcome
+            await self._calling.carry_out(outcome.text, outcome.calls)
 
     async def _by_schema(self, prompt: Prompt, specs: tuple[ToolSpec, ...]) -> Outcome:
         """Ask for one call at a time as constrained JSON, then for the answer as plain text."""
-        prompt = _with_tool_list(prompt, specs)
-        schema = call_schema(specs)
-        for number in range(self._rules.tool_rounds):
-            decision = await self._decision(prompt, schema)
-            call = _call_in(decision, number)
-            if call is None:
+        listed = deciding.with_tool_list(prompt, self._calling.specs)
+        while not self._calling.must_end:
+            asked = deciding.retold(listed, self._calling.exchanges)
+            name = deciding.chosen(await self._written(deciding.choosing(asked, specs)))
+            if name == deciding.NO_TOOL:
                 break
             if self._is_tentative:
                 return Outcome(needs_tools=True)
-            (result,) = await self._call((call,))
-            prompt = prompt.extended(
-                ChatMessage("assistant", decision),
-                ChatMessage("user", f"The tool returned: {result}\nNow answer what was asked."),
-            )
-        return await self._spoken(prompt)
+            call = await self._filled(asked, specs, name)
+            exchange = await self._calling.carry_out("", (call,))
+            if self._speaks_results and (sentence := exchange.told[0].sentence):
+                self._draft.add(sentence)
+                return Outcome(sentence)
+        return await self._spoken(deciding.retold(listed, self._calling.exchanges))
 
-    async def _call(self, calls: Sequence[RequestedCall]) -> list[str]:
-        known = {tool.name for tool in self._tools.specs()}
-        self._draft.tools_used += [call.name for call in calls if call.name in known]
-        request = self._draft.request
-        return await self._tools.call_all(calls, turn_id=request.turn_id, site_id=request.site_id)
+    async def _filled(self, asked: Prompt, specs: Sequence[ToolSpec], name: str) -> RequestedCall:
+        tool = next((spec for spec in specs if spec.name == name), None)
+        schema = deciding.arguments_schema(tool) if tool is not None else None
+        arguments = "{}"
+        if tool is not None and schema is not None:
+            arguments = await self._written(deciding.filling(asked, tool, schema))
+        return RequestedCall(f"call-{len(self._calling.exchanges)}", name, arguments)
 
-    async def _decision(self, prompt: Prompt, schema: dict[str, Any]) -> str:
-        *before, last = prompt.messages
-        asking = replace(
-            prompt,
-            messages=(*before, replace(last, content=last.content + DECIDE)),
-            schema=schema,
-            temperature=0.0,
-            stop=(),
-        )
+    async def _written(self, prompt: Prompt) -> str:
         parts: list[str] = []
-        await self._stream(asking, parts.append)
+        await self._stream(prompt, parts.append)
         return "".join(parts)
 
     async def _spoken(self, prompt: Prompt) -> Outcome:
         pipeline = Pipeline(self._filters())
         before = self._draft.text
+        self._begun_at = len(before)
 
         def show(text: str) -> None:
             # A reply that goes on after a tool call does not stick to what was said before it.
@@ -170,57 +158,46 @@ class Rounds:
 
     async def _stream(self, prompt: Prompt, take: Callable[[str], None]) -> Outcome:
         outcome = Outcome()
-        async with aclosing(self._model.stream(prompt)) as stream:
-            async for delta in stream:
-                self._draft.prompt_tokens += delta.prompt_tokens
-                self._draft.completion_tokens += delta.completion_tokens
-                outcome.calls += delta.calls
-                outcome.finish_reason = delta.finish_reason or outcome.finish_reason
-                if delta.text:
-                    take(delta.text)
+        writes = prompt.schema is not None
+        limit = asyncio.timeout(self._thinking_s)
+        try:
+            async with (
+                limit,
+                aclosing(self._model.stream(_in_window(prompt))) as stream,
+            ):
+                async for delta in stream:
+                    self._draft.count(delta)
+                    outcome.calls += delta.calls
+                    outcome.finish_reason = delta.finish_reason or outcome.finish_reason
+                    if delta.text:
+                        take(delta.text)
+                    if writes or self.has_spoken:
+                        limit.reschedule(None)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            msg = f"The language model {self._model.name} thought for too long."
+            raise EngineError(msg, retryable=True) from None
         return outcome
 
 
-def call_schema(specs: Sequence[ToolSpec]) -> dict[str, Any]:
-    """Return the JSON Schema of "call this tool with these arguments", or of no call at all."""
-    choices: list[dict[str, Any]] = [_object(tool={"const": NO_TOOL})]
-    choices += [_object(tool={"const": tool.name}, arguments=tool.parameters) for tool in specs]
-    return _object(action={"anyOf": choices})
+def _in_window(prompt: Prompt) -> Prompt:
+    if not prompt.budget_tokens:
+        return prompt
+    kept = within(prompt.messages, prompt.budget_tokens, kept_first=prompt.kept_first)
+    return replace(prompt, messages=kept)
 
 
-def _object(**properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _call_in(decision: str, number: int) -> RequestedCall | None:
-    """Return the call that a decision names, None for no call; nonsense is a call of no tool."""
-    try:
-        action = json.loads(decision)["action"]
-        name, arguments = str(action["tool"]), action.get("arguments", {})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        name, arguments = "", {}
-    if name == NO_TOOL:
-        return None
-    return RequestedCall(f"call-{number}", name, json.dumps(arguments))
-
-
-def _with_tool_list(prompt: Prompt, specs: Sequence[ToolSpec]) -> Prompt:
-    tools = "\n".join(
-        f"- {tool.name}: {tool.description} Arguments: {json.dumps(tool.parameters)}"
-        for tool in specs
-    )
-    text = (
-        f"\n\nTools that can be called:\n{tools}\n"
-        'Asked for JSON, name the one that is needed as {"action": {"tool": name, "arguments": '
-        f'{{...}}}}}}, or "{NO_TOOL}" if none is. Otherwise answer in plain words.'
-    )
-    system, *rest = prompt.messages
-    return replace(prompt, messages=(replace(system, content=system.content + text), *rest))
+def as_messages(exchanges: Sequence[Exchange]) -> tuple[ChatMessage, ...]:
+    """Return calls and their results as native calls are told."""
+    messages: list[ChatMessage] = []
+    for exchange in exchanges:
+        messages.append(ChatMessage("assistant", exchange.text, calls=exchange.calls))
+        messages += [
+            ChatMessage("tool", told.text, call_id=call.id)
+            for call, told in zip(exchange.calls, exchange.told, strict=True)
+        ]
+    return tuple(messages)
 
 
 def _nothing_said(outcome: Outcome) -> str:

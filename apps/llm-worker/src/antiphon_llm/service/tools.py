@@ -1,38 +1,61 @@
-"""The tools on offer, and calling them."""
+"""The tools on offer, and calling one."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import structlog
 from antiphon_contracts import (
     TOOLS_CALL,
+    TOOLS_CANCEL,
     BusError,
     Busy,
     ContractError,
+    LlmRequest,
     Message,
     RequestTimeout,
     ToolCall,
+    ToolCancel,
     ToolRegistry,
     ToolResult,
     ToolSpec,
     WorkerGone,
+    new_id,
 )
 from antiphon_runtime.bus import Bus
 
-from antiphon_llm.service.model import RequestedCall
+from antiphon_llm.service.outside import as_data
+from antiphon_llm.service.shortening import shortened
 
-MAX_CALLS_PER_ROUND = 8
 MAX_TOOL_WORKERS = 64
+ANSWER_S = 1.0
+"""The tool worker knows a tool's time limit itself; its word is waited for so much longer."""
+CONFIRM_S = 30.0
+"""So much longer a call may take for which a person is asked."""
 
 # By connection and tool worker. Retained messages come once in a connection, but a reload makes a
 # new belt.
 _OFFERS: WeakKeyDictionary[Bus, dict[str, ToolRegistry]] = WeakKeyDictionary()
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a call.
+
+    Attributes:
+        text: what the model is told of it.
+        untrusted: whether something from outside the house is in it.
+        sentence: the tool's own sentence for people, if it has one and it is of the house.
+    """
+
+    text: str
+    untrusted: bool = False
+    sentence: str = ""
 
 
 class ToolBelt:
@@ -62,58 +85,74 @@ class ToolBelt:
         by_name = {tool.name: tool for offer in self._offers.values() for tool in offer.tools}
         return tuple(by_name.values())
 
-    async def call_all(
-        self, calls: Iterable[RequestedCall], *, turn_id: str | None, site_id: str
-    ) -> list[str]:
-        """Carry out calls concurrently and return what to tell the model of each, in order.
+    async def call(
+        self,
+        spec: ToolSpec,
+        arguments: dict[str, Any],
+        request: Message[LlmRequest],
+        *,
+        tainted: bool,
+        at_most_s: float,
+    ) -> Told:
+        """Call a tool and return what to tell the model; failures are sentences, never raised.
 
-        Wrong, failed and late calls give a sentence instead of a result; nothing is raised.
+        A call that is given up, because it was cancelled or took too long, is stopped at the tool.
         """
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(
-                    self._call(number, call, turn_id, site_id), name=f"tool:{call.name[:64]}"
-                )
-                for number, call in enumerate(calls)
-            ]
-        return [task.result() for task in tasks]
-
-    async def _call(
-        self, number: int, call: RequestedCall, turn_id: str | None, site_id: str
-    ) -> str:
-        spec = next((tool for tool in self.specs() if tool.name == call.name), None)
-        if number >= MAX_CALLS_PER_ROUND:
-            return "Error: too many calls at once; this one was not carried out."
-        if spec is None:
-            known = ", ".join(tool.name for tool in self.specs()) or "none"
-            return f"Error: there is no such tool. The tools are: {known}."
-        arguments = _arguments(call.arguments)
-        if arguments is None:
-            return "Error: the arguments are not a JSON object; nothing was carried out."
+        call_id = new_id()
+        answered = False
         try:
             result = await self._bus.request(
                 TOOLS_CALL,
-                ToolCall(name=spec.name, arguments=arguments),
-                timeout_s=self._timeout_s,
-                turn_id=turn_id,
-                site_id=site_id,
+                ToolCall(
+                    name=spec.name,
+                    arguments=arguments,
+                    # What belongs to a turn is being waited for by somebody.
+                    priority="high" if request.turn_id is not None else "normal",
+                    tainted=tainted,
+                ),
+                timeout_s=max(0.001, min(self._time_of(spec), at_most_s)),
+                turn_id=request.turn_id,
+                site_id=request.site_id,
+                message_id=call_id,
             )
+            answered = True
         except (BusError, ContractError) as error:
             log.warning("tool.failed", tool=spec.name, error=type(error).__name__)
-            return _failure(error, spec)
-        return self._told(result)
+            answered = not isinstance(error, RequestTimeout)
+            return Told(_failure(error, spec))
+        finally:
+            if not answered:
+                self._cancel(call_id, request)
+        self._bus.counters["tool_calls"] += 1
+        return self._told(spec, result)
 
-    def _told(self, result: ToolResult) -> str:
+    def _time_of(self, spec: ToolSpec) -> float:
+        longer_s = CONFIRM_S if spec.policy == "confirm" else 0.0
+        return min(self._timeout_s, spec.timeout_s + ANSWER_S) + longer_s
+
+    def _cancel(self, call_id: str, request: Message[LlmRequest]) -> None:
+        self._bus.publish(
+            TOOLS_CANCEL,
+            ToolCancel(call_id=call_id),
+            turn_id=request.turn_id,
+            site_id=request.site_id,
+        )
+
+    def _told(self, spec: ToolSpec, result: ToolResult) -> Told:
+        untrusted = result.untrusted or spec.untrusted
         if result.error is not None:
-            return f"Error: {result.error}"[: self._result_chars]
+            text = shortened(f"Error: {result.error}", self._result_chars)
+        else:
+            text = shortened(result.result, self._result_chars)
+        if untrusted:
+            return Told(as_data(text), untrusted=True)
         value = result.result
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if len(text) > self._result_chars:
-            text = f"{text[: self._result_chars]}… (cut)"
-        return text
+        sentence = value.get("text") if result.error is None and isinstance(value, dict) else None
+        return Told(text, sentence=sentence if isinstance(sentence, str) else "")
 
 
-def _arguments(text: str) -> dict[str, object] | None:
+def arguments_of(text: str) -> dict[str, Any] | None:
+    """Return a call's arguments; None if they are no JSON object."""
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):
