@@ -159,13 +159,18 @@ class Rounds:
     async def _stream(self, prompt: Prompt, take: Callable[[str], None]) -> Outcome:
         outcome = Outcome()
         writes = prompt.schema is not None
-        limit = asyncio.timeout(self._thinking_s)
+        limit = asyncio.timeout(None)
+        due = None
         try:
             async with (
                 limit,
                 aclosing(self._model.stream(_in_window(prompt))) as stream,
             ):
                 async for delta in stream:
+                    if due is None:
+                        # From its first sign of life; how long that may take is its pace.
+                        due = asyncio.get_running_loop().time() + self._thinking_s
+                        limit.reschedule(due)
                     self._draft.count(delta)
                     outcome.calls += delta.calls
                     outcome.finish_reason = delta.finish_reason or outcome.finish_reason

@@ -48,12 +48,16 @@ class Text:
         finish_reason: how it ends.
         hold: waited for before the second piece; None does not wait.
         prompt_tokens: reported as usage.
+        cached_tokens: of those, reported as known before.
+        thoughts: streamed before the pieces, in a field of their own.
     """
 
     deltas: Sequence[str]
     finish_reason: str = "stop"
     hold: asyncio.Event | None = None
     prompt_tokens: int = 10
+    cached_tokens: int = 0
+    thoughts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,18 @@ class Drop:
     deltas: Sequence[str] = ()
 
 
-Reply = Text | Calls | Body | Failure | Hang | Drop
+@dataclass(frozen=True, slots=True)
+class Ponder:
+    """Streams thoughts and never an answer, until the client goes.
+
+    Attributes:
+        every_s: time between two.
+    """
+
+    every_s: float = 0.01
+
+
+Reply = Text | Calls | Body | Failure | Hang | Drop | Ponder
 Script = Sequence[Reply] | Callable[[Recorded], Reply]
 
 
@@ -264,6 +279,11 @@ async def _play(reply: Reply, request: Recorded, writer: asyncio.StreamWriter) -
             await _open_stream(writer)
             await _send_events(writer, [_chunk(content=text) for text in reply.deltas])
         await asyncio.Event().wait()
+    elif isinstance(reply, Ponder):
+        await _open_stream(writer)
+        while True:
+            await _send_events(writer, [_chunk(reasoning_content="Hm.")])
+            await asyncio.sleep(reply.every_s)
     elif isinstance(reply, Drop):
         if reply.deltas:
             await _open_stream(writer)
@@ -282,17 +302,20 @@ async def _stream(reply: Text | Calls, writer: asyncio.StreamWriter) -> None:
         await _send_events(writer, _call_chunks(reply.calls))
         finish, prompt_tokens = "tool_calls", 10
     else:
+        await _send_events(writer, [_chunk(reasoning_content=text) for text in reply.thoughts])
         for tokens, text in enumerate(reply.deltas):
             if tokens == 1 and reply.hold is not None:
                 await reply.hold.wait()
             await _send_events(writer, [_chunk(content=text)])
         finish, prompt_tokens = reply.finish_reason, reply.prompt_tokens
         tokens = len(reply.deltas)
-    usage = {
+    usage: dict[str, Any] = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": tokens,
         "total_tokens": prompt_tokens + tokens,
     }
+    if isinstance(reply, Text) and reply.cached_tokens:
+        usage["prompt_tokens_details"] = {"cached_tokens": reply.cached_tokens}
     await _send_events(writer, [_chunk(finish), {**_chunk(), "choices": [], "usage": usage}])
     await _send_chunk(writer, b"data: [DONE]\n\n")
     writer.write(b"0\r\n\r\n")
