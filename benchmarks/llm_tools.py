@@ -6,7 +6,7 @@ embedded default; other weights are the caller's own. One line of JSON for each 
 
 - `right`: right tool and right arguments; of talk that needs no tool: no call.
 - `right_tool`: the right tool, whatever its arguments.
-- `invalid`: a call of no tool, or with arguments that are no JSON object.
+- `invalid`: the first call's arguments do not keep to the tool's schema.
 - `errors`: no answer at all.
 - `ms`: from the command to the call, and to the end of the answer.
 """
@@ -37,7 +37,9 @@ from antiphon_llm.settings import LlmSettings
 from antiphon_llm.wiring import build
 from antiphon_runtime import RuntimeSettings, load_settings
 from antiphon_runtime.handlers import serve
+from antiphon_runtime.logs import configure_logs
 from antiphon_runtime.testing import House
+from jsonschema import Draft202012Validator
 
 COMMANDS = Path(__file__).with_name("llm_tools_commands.json")
 TIMEOUT_S = 120.0
@@ -58,6 +60,7 @@ class Tally:
 
     right: int = 0
     right_tool: int = 0
+    invalid: int = 0
     errors: int = 0
     call_ms: list[float] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
@@ -91,6 +94,7 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
     """Give all commands to one model in one mode."""
     data = json.loads(COMMANDS.read_text(encoding="utf-8"))
     specs = tuple(ToolSpec.model_validate(tool) for tool in data["tools"])
+    checks = {spec.name: Draft202012Validator(spec.parameters) for spec in specs}
     made: list[Made] = []
 
     async def on_call(message: Message[ToolCall]) -> ToolResult:
@@ -105,6 +109,9 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
         profile="standard",
         tools_limit=limit,
         history_tokens=0,
+        # What is measured is the model, also on a machine that has other things to do.
+        thinking_timeout_s=TIMEOUT_S,
+        stall_timeout_s=TIMEOUT_S,
         **({"embedded_model": model} if model else {}),
     )
     runtime = load_settings(RuntimeSettings)
@@ -117,6 +124,8 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
         for command in data["commands"]:
             made.clear()
             await _give(house, command, made, tally)
+            if made and not checks[made[0].name].is_valid(made[0].arguments):
+                tally.invalid += 1
     count = len(data["commands"])
     return {
         "model": Path(model).stem or settings.embedded_model,
@@ -124,6 +133,7 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
         "commands": count,
         "right": tally.right,
         "right_tool": tally.right_tool,
+        "invalid": tally.invalid,
         "errors": tally.errors,
         "rate": round(tally.right / count, 3),
         "call_ms_p50": _p50(tally.call_ms),
@@ -132,9 +142,7 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
     }
 
 
-async def _give(
-    house: House, command: dict[str, Any], made: list[Made], tally: Tally
-) -> None:
+async def _give(house: House, command: dict[str, Any], made: list[Made], tally: Tally) -> None:
     clock = asyncio.get_running_loop()
     begun = clock.time()
     request = LlmRequest(text=command["text"], use_rag=False)
@@ -168,6 +176,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="tools offered at once")
     parser.add_argument("--wrong", action="store_true", help="list the commands that went wrong")
     options = parser.parse_args()
+    configure_logs("llm_tools", level="error", style="text")
     for model in options.model:
         for mode in options.mode:
             found = asyncio.run(run(model, mode, options.limit))

@@ -182,7 +182,7 @@ async def test_a_refusal_is_an_answer_and_no_other_is_asked() -> None:
 
 
 async def test_a_server_that_asks_for_a_short_pause_gets_it() -> None:
-    script = [Failure(429, headers={"Retry-After": "0.1"}), Text(["It is red."])]
+    script: list[Reply] = [Failure(429, headers={"Retry-After": "0.1"}), Text(["It is red."])]
     async with OpenAiServer(script) as server, house_of(server.base_url) as house:
         assert (await ask(house)).reply == "It is red."
 
@@ -190,7 +190,7 @@ async def test_a_server_that_asks_for_a_short_pause_gets_it() -> None:
 @pytest.mark.parametrize("name", ["temperature", "max_tokens", "stream_options"])
 async def test_a_parameter_that_is_refused_is_left_out_from_then_on(name: str) -> None:
     refusal = Failure(400, f"Unsupported parameter: '{name}' is not supported with this model.")
-    script = [refusal, Text(["Red."]), Text(["Blue."])]
+    script: list[Reply] = [refusal, Text(["Red."]), Text(["Blue."])]
     async with OpenAiServer(script) as server, House(requests=[LLM_REQUEST]) as house:
         settings = LlmSettings(
             base_url=server.base_url, temperature=0.3, history_tokens=0, context_timeout_s=0.02

@@ -5,7 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from antiphon_llm.service.filters import Pipeline, SecondPerson, WholeSentences, WithoutThoughts
+from antiphon_llm.service.filters import (
+    Pipeline,
+    SecondPerson,
+    ThoughtHabit,
+    WholeSentences,
+    WithoutThoughts,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +49,55 @@ def test_plain_text_is_not_held_back() -> None:
     thoughts = WithoutThoughts()
 
     assert [thoughts.push(part) for part in ("Hel", "lo ", "there")] == ["Hel", "lo ", "there"]
+
+
+@given(CUTS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<THINK>hm</Think> Red.",
+        "<thinking>It may be blue.</thinking>\nRed.",
+        "<reasoning>a</reasoning><thought>b</thought>Red.",
+        "[THINK]Let me see.[/THINK]Red.",
+    ],
+)
+def test_other_names_of_thoughts_are_known(text: str, cuts: list[int]) -> None:
+    assert run(Pipeline([WithoutThoughts()]), pieces(text, cuts)) == "Red."
+
+
+@given(CUTS)
+def test_a_model_known_to_think_is_heard_only_after_its_closing_tag(cuts: list[int]) -> None:
+    habit = ThoughtHabit("deepseek-r1:7b")
+    text = "Okay, the user asks for a colour. </think>\n\nIt is red."
+
+    assert run(Pipeline([WithoutThoughts(habit)]), pieces(text, cuts)) == "It is red."
+    assert habit.begins_inside
+
+
+def test_a_closing_tag_alone_is_learnt_from() -> None:
+    habit = ThoughtHabit("some-model")
+    first = WithoutThoughts(habit)
+
+    assert first.push("Hm, what") == "Hm, what"  # nobody can know yet
+    assert first.push(" now?</think>Red.") == "Red."
+    second = WithoutThoughts(habit)
+    assert second.push("Hm, what") == ""
+    assert second.push("?</think>Blue.") == "Blue."
+
+
+def test_a_model_of_that_name_that_does_not_think_is_heard_and_learnt_from() -> None:
+    habit = ThoughtHabit("thinker")
+    first = WithoutThoughts(habit)
+
+    assert first.push("It is ") == ""
+    assert first.push("red.") + first.finish(cut=False) == "It is red."
+    assert WithoutThoughts(habit).push("It ") == "It "
+
+
+def test_thoughts_that_were_cut_off_are_not_the_answer() -> None:
+    thoughts = WithoutThoughts(ThoughtHabit("qwq"))
+
+    assert thoughts.push("I wonder whether") + thoughts.finish(cut=True) == ""
 
 
 @given(CUTS)

@@ -12,7 +12,7 @@ from antiphon_runtime.bus import Bus
 from antiphon_runtime.health import HealthReporter
 from antiphon_runtime.tasks import running
 
-from antiphon_llm.engine.persona_file import LOOK_EVERY_S, PersonaFile
+from antiphon_llm.engine.persona_file import PersonaFile
 from antiphon_llm.service import NOBODY, Chain, PersonaCard, Warmth
 
 NOTE = "persona"
@@ -30,20 +30,12 @@ class Wardrobe:
         bus: where the persona is published.
         health: shows what is wrong with the file.
         path: the file; None is nobody in particular.
-        look_every_s: how often the file is looked at.
     """
 
-    def __init__(
-        self,
-        bus: Bus,
-        health: HealthReporter,
-        path: Path | None,
-        *,
-        look_every_s: float = LOOK_EVERY_S,
-    ) -> None:
+    def __init__(self, bus: Bus, health: HealthReporter, path: Path | None) -> None:
         self._bus = bus
         self._health = health
-        self._file = PersonaFile(path, look_every_s=look_every_s) if path is not None else None
+        self._file = PersonaFile(path) if path is not None else None
 
     @asynccontextmanager
     async def open(self, chain: Chain, warmth: Warmth) -> AsyncIterator[None]:

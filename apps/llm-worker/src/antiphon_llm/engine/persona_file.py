@@ -81,12 +81,10 @@ class PersonaFile:
 
     Args:
         path: the file.
-        look_every_s: how often it is looked at.
     """
 
-    def __init__(self, path: Path, *, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._look_every_s = look_every_s
         self._stamp: Stamp = None
 
     async def read(self) -> PersonaCard:
@@ -105,7 +103,7 @@ class PersonaFile:
     ) -> None:
         """Call back after every change, for ever; a wrong file gives a sentence instead."""
         while True:
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(LOOK_EVERY_S)
             if await asyncio.to_thread(stamp_of, self._path) == self._stamp:
                 continue
             try:

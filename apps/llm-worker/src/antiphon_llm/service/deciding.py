@@ -1,8 +1,8 @@
 """Calls of tools by constrained JSON, for models that were never taught native calls.
 
-Two short questions instead of a long one: which tool (one of a few names), then its arguments (by
-that tool's schema alone). So a model of half a billion weights gets most commands right; see
-docs/language-models.md for the figures.
+Two short questions instead of a long one: which tool (one of a few that share words with what was
+said, the likeliest first), then its arguments (by that tool's schema alone). The figures are in
+docs/language-models.md.
 """
 
 from __future__ import annotations
@@ -18,26 +18,14 @@ from antiphon_llm.service.calling import Exchange
 from antiphon_llm.service.model import ChatMessage, Prompt
 
 NO_TOOL = "none"
-DECIDE = "\n\n(Which tool does this need? Answer in JSON.)"
-ARGUMENTS = "(The arguments of {name}, in JSON. Take them from what was said.)"
+DECIDE = (
+    "\n\n(Tools, the likeliest first:\n{tools}\n"
+    'Which one does this need? "{none}" if it is only talk or general knowledge. Answer in JSON.)'
+)
+ARGUMENTS = "(The arguments of {name}, in JSON; only what was said:\n{arguments})"
 MAX_VALUES = 8
 DECISION_TOKENS = 40
 ARGUMENT_TOKENS = 200
-
-
-def with_tool_list(prompt: Prompt, specs: Sequence[ToolSpec]) -> Prompt:
-    """Return the prompt with the tools in its system message: a stable beginning of every prompt.
-
-    All tools stand there; which of them may be named is said by `choice_schema`.
-    """
-    tools = "\n".join(f"- {signature(tool)}: {tool.description}" for tool in specs)
-    text = (
-        f"\n\nTools:\n{tools}\n"
-        'Asked which tool is needed, answer {"tool": name}, or '
-        f'{{"tool": "{NO_TOOL}"}} for talk and questions that no tool answers.'
-    )
-    system, *rest = prompt.messages
-    return replace(prompt, messages=(replace(system, content=system.content + text), *rest))
 
 
 def signature(tool: ToolSpec) -> str:
@@ -45,11 +33,15 @@ def signature(tool: ToolSpec) -> str:
     required = tool.parameters.get("required", [])
     shown = []
     for name, schema in tool.parameters.get("properties", {}).items():
-        values = schema.get("enum", schema.get("examples")) if isinstance(schema, dict) else None
-        listed = "|".join(map(str, values[:MAX_VALUES])) if isinstance(values, list) else ""
+        listed = _values(schema) if isinstance(schema, dict) else ""
         mark = "" if name in required else "?"
         shown.append(f"{name}{mark}{f'={listed}' if listed else ''}")
     return f"{tool.name}({', '.join(shown)})"
+
+
+def _values(schema: dict[str, Any]) -> str:
+    values = schema.get("enum", schema.get("examples"))
+    return "|".join(map(str, values[:MAX_VALUES])) if isinstance(values, list) else ""
 
 
 def choice_schema(specs: Sequence[ToolSpec]) -> dict[str, Any]:
@@ -77,8 +69,14 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def choosing(prompt: Prompt, specs: Sequence[ToolSpec]) -> Prompt:
-    """Return what asks for the name of a tool."""
-    return _asking(prompt, DECIDE, choice_schema(specs), DECISION_TOKENS)
+    """Return what asks for the name of a tool.
+
+    The tools stand at the end, not in the system message: there are only a few, others for each
+    request, and what prompts begin with stays the same.
+    """
+    tools = "\n".join(f"- {signature(tool)}: {tool.description}" for tool in specs)
+    text = DECIDE.format(tools=tools, none=NO_TOOL)
+    return _asking(prompt, text, choice_schema(specs), DECISION_TOKENS)
 
 
 def chosen(answer: str) -> str:
@@ -90,14 +88,31 @@ def chosen(answer: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def filling(prompt: Prompt, tool: ToolSpec, schema: dict[str, Any]) -> Prompt:
+def filling(
+    prompt: Prompt, specs: Sequence[ToolSpec], tool: ToolSpec, schema: dict[str, Any]
+) -> Prompt:
     """Return what asks for a tool's arguments; it goes on where `choosing` ended."""
-    asked = _asking(prompt, DECIDE, schema, ARGUMENT_TOKENS)
+    asked = choosing(prompt, specs)
     decision = json.dumps({"tool": tool.name})
-    return asked.extended(
-        ChatMessage("assistant", decision),
-        ChatMessage("user", ARGUMENTS.format(name=tool.name)),
+    text = ARGUMENTS.format(name=tool.name, arguments=described(tool))
+    return replace(
+        asked.extended(ChatMessage("assistant", decision), ChatMessage("user", text)),
+        schema=schema,
+        max_tokens=ARGUMENT_TOKENS,
     )
+
+
+def described(tool: ToolSpec) -> str:
+    """Return a tool's arguments, one a line, with what their schema says of them."""
+    required = tool.parameters.get("required", [])
+    lines = []
+    for name, schema in tool.parameters.get("properties", {}).items():
+        facts = schema if isinstance(schema, dict) else {}
+        values = _values(facts)
+        said = [facts.get("description", ""), f"One of: {values}." if values else ""]
+        mark = "" if name in required else " (only if said)"
+        lines.append(f"- {name}{mark}: {' '.join(filter(None, said)) or facts.get('type', '')}")
+    return "\n".join(lines)
 
 
 def _asking(prompt: Prompt, text: str, schema: dict[str, Any], max_tokens: int) -> Prompt:

@@ -45,6 +45,9 @@ EARLY_CANCELS = 256
 MARGIN_S = 0.5
 """The answer, or the sentence that there is none, must be there before its asker gives up."""
 
+OWN_TOOLS = 6
+"""So many tools a model of our own is asked to choose from."""
+
 TOOLS_SHARE = 3  # of a context window, one part in so many at most
 
 log = structlog.get_logger(__name__)
@@ -245,7 +248,8 @@ class Replies:
             self._notify(draft.request, "fallback", in_language(OTHER_MODEL, language))
 
     def _shown(self, brain: Brain, calling: Calling, text: str) -> tuple[ToolSpec, ...]:
-        limit = self._rules.shown or brain.profile.tools_shown
+        own = OWN_TOOLS if brain.is_own else 0
+        limit = self._rules.shown or brain.profile.tools_shown or own
         chosen = relevant(calling.specs, text, limit)
         return in_budget(chosen, text, brain.context_tokens // TOOLS_SHARE)
 

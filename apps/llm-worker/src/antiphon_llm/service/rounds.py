@@ -21,6 +21,7 @@ from antiphon_llm.service.model import (
     Prompt,
     RequestedCall,
 )
+from antiphon_llm.service.selection import ranked
 from antiphon_llm.service.window import within
 
 ToolMode = Literal["native", "schema", "none"]
@@ -112,9 +113,9 @@ class Rounds:
 
     async def _by_schema(self, prompt: Prompt, specs: tuple[ToolSpec, ...]) -> Outcome:
         """Ask for one call at a time as constrained JSON, then for the answer as plain text."""
-        listed = deciding.with_tool_list(prompt, self._calling.specs)
+        specs = tuple(ranked(specs, self._draft.request.data.text))
         while not self._calling.must_end:
-            asked = deciding.retold(listed, self._calling.exchanges)
+            asked = deciding.retold(prompt, self._calling.exchanges)
             name = deciding.chosen(await self._written(deciding.choosing(asked, specs)))
             if name == deciding.NO_TOOL:
                 break
@@ -125,14 +126,14 @@ class Rounds:
             if self._speaks_results and (sentence := exchange.told[0].sentence):
                 self._draft.add(sentence)
                 return Outcome(sentence)
-        return await self._spoken(deciding.retold(listed, self._calling.exchanges))
+        return await self._spoken(deciding.retold(prompt, self._calling.exchanges))
 
     async def _filled(self, asked: Prompt, specs: Sequence[ToolSpec], name: str) -> RequestedCall:
         tool = next((spec for spec in specs if spec.name == name), None)
         schema = deciding.arguments_schema(tool) if tool is not None else None
         arguments = "{}"
         if tool is not None and schema is not None:
-            arguments = await self._written(deciding.filling(asked, tool, schema))
+            arguments = await self._written(deciding.filling(asked, specs, tool, schema))
         return RequestedCall(f"call-{len(self._calling.exchanges)}", name, arguments)
 
     async def _written(self, prompt: Prompt) -> str:

@@ -13,7 +13,6 @@ from antiphon_contracts import EngineError, ToolSpec
 from antiphon_runtime.tasks import running
 
 from antiphon_llm.service.chain import Brain, Chain
-from antiphon_llm.service.deciding import with_tool_list
 from antiphon_llm.service.model import ChatMessage, ChatModel, Prompt
 
 PREFILL_S = 30.0
@@ -123,11 +122,7 @@ class Warmth:
     def _prompt(self, brain: Brain) -> Prompt:
         prompt = Prompt((*brain.profile.prefix(), ChatMessage("user", "Hello")), max_tokens=1)
         specs = self._tools()
-        if not specs or brain.tool_mode == "none":
-            return prompt
-        if brain.tool_mode == "schema":
-            return with_tool_list(prompt, specs)
-        return replace(prompt, tools=specs)
+        return replace(prompt, tools=specs) if brain.tool_mode == "native" else prompt
 
     async def _keep(self, chain: Chain) -> None:
         usual, *others = map(_source, chain.brains)
