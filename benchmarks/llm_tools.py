@@ -8,7 +8,8 @@ embedded default; other weights are the caller's own. One line of JSON for each 
 - `right_tool`: the right tool, whatever its arguments.
 - `invalid`: the first call's arguments do not keep to the tool's schema.
 - `errors`: no answer at all.
-- `ms`: from the command to the call, and to the end of the answer.
+- `call_ms_p50`, `total_ms_p50`: from the command to the call, and to the end of the answer.
+- `cpu_ms_p50`: what the whole took of one core, which other work on the machine does not change.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncio
 import json
 import statistics
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,7 @@ class Tally:
     errors: int = 0
     call_ms: list[float] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
     wrong: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -138,16 +141,18 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
         "rate": round(tally.right / count, 3),
         "call_ms_p50": _p50(tally.call_ms),
         "total_ms_p50": _p50(tally.total_ms),
+        "cpu_ms_p50": _p50(tally.cpu_ms),
         "wrong": tally.wrong,
     }
 
 
 async def _give(house: House, command: dict[str, Any], made: list[Made], tally: Tally) -> None:
     clock = asyncio.get_running_loop()
-    begun = clock.time()
+    begun, cpu_begun = clock.time(), time.process_time()
     request = LlmRequest(text=command["text"], use_rag=False)
     answer = await house.bus.request(LLM_REQUEST, request, timeout_s=TIMEOUT_S)
     tally.total_ms.append(1000 * (clock.time() - begun))
+    tally.cpu_ms.append(1000 * (time.process_time() - cpu_begun))
     first = made[0] if made else None
     if first is not None:
         tally.call_ms.append(1000 * (first.at - begun))

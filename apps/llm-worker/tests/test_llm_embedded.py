@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from antiphon_contracts import (
     LLM_CANCEL,
+    LLM_NOTICE,
     LLM_REQUEST,
     LLM_STREAM,
     MEMORY_QUERY,
@@ -24,9 +26,14 @@ from antiphon_contracts import (
     Message,
 )
 from antiphon_llm.engine import open_brains
+from antiphon_llm.engine.choice import gguf_file
+from antiphon_llm.engine.embedded import EmbeddedOptions
+from antiphon_llm.engine.late import open_embedded_model
+from antiphon_llm.service import ChatMessage, Prompt
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.wiring import build
-from antiphon_models import ModelStore
+from antiphon_models import ModelStore, default_root
+from antiphon_runtime import RuntimeSettings
 from antiphon_runtime.handlers import serve
 from antiphon_runtime.testing import House
 
@@ -115,3 +122,46 @@ async def test_broken_weights_are_refused_with_a_sentence(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"cannot load broken\.gguf"):
         async with open_brains(settings, ModelStore(tmp_path)):
             pass
+
+
+async def test_it_falls_in_for_a_server_that_is_away_and_is_loaded_only_then() -> None:
+    settings = LlmSettings(
+        base_url="http://127.0.0.1:9/v1",
+        model="big",
+        fallback=True,
+        retry_delay_s=0.01,
+        context_timeout_s=0.02,
+        history_tokens=0,
+    )
+    async with asyncio.timeout(120), House(requests=[LLM_REQUEST]) as house:
+        notices = await house.hear(LLM_NOTICE)
+        await house.move_in("llm", settings, build)
+        loaded_before = _loaded()
+        response = await ask(house, "What is the capital of France?")
+
+    assert not loaded_before
+    assert "Paris" in response.reply
+    assert "embedded" in response.model
+    assert [notice.data.kind for notice in notices] == ["fallback"]
+
+
+async def test_it_gives_its_memory_back_when_it_is_not_needed() -> None:
+    models = ModelStore(default_root(RuntimeSettings().models_dir))
+    weights = gguf_file(models, "smollm2-135m-instruct-q4_1")
+    async with (
+        asyncio.timeout(120),
+        open_embedded_model(EmbeddedOptions(weights), stall_timeout_s=60) as model,
+    ):
+        await asyncio.gather(model.load(), model.load())
+        loaded = [model.is_loaded]
+        for idle_s in (3600, -1):
+            await model.release_idle(idle_s)
+            loaded.append(model.is_loaded)
+        assert loaded == [True, True, False]
+        prompt = Prompt((ChatMessage("user", "Hello"),), max_tokens=2)
+        async with aclosing(model.stream(prompt)) as deltas:
+            assert [delta async for delta in deltas]
+
+
+def _loaded() -> bool:
+    return any(thread.name.startswith("llama.cpp") for thread in threading.enumerate())

@@ -50,6 +50,7 @@ class Text:
         prompt_tokens: reported as usage.
         cached_tokens: of those, reported as known before.
         thoughts: streamed before the pieces, in a field of their own.
+        delay_s: waited for before all of it.
     """
 
     deltas: Sequence[str]
@@ -58,6 +59,7 @@ class Text:
     prompt_tokens: int = 10
     cached_tokens: int = 0
     thoughts: Sequence[str] = ()
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,8 @@ async def _stream(reply: Text | Calls, writer: asyncio.StreamWriter) -> None:
         await _send_events(writer, _call_chunks(reply.calls))
         finish, prompt_tokens = "tool_calls", 10
     else:
+        if reply.delay_s:
+            await asyncio.sleep(reply.delay_s)
         await _send_events(writer, [_chunk(reasoning_content=text) for text in reply.thoughts])
         for tokens, text in enumerate(reply.deltas):
             if tokens == 1 and reply.hold is not None:
