@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from antiphon_timer.entry import Entry
-from antiphon_timer.zones import Zone
 
 MAX_LISTED = 3
 """So many missed ones are named, the rest are counted."""
@@ -75,11 +74,7 @@ def brief(entry: Entry) -> str:
     if entry.name:
         return f"the {' '.join(entry.name.split())} {entry.kind}"
     if entry.at is not None:
-        return (
-            f"the {Zone(entry.zone).local(entry.due.wall):%H:%M} {entry.kind}"
-            if entry.due
-            else (f"the {entry.at:%H:%M} {entry.kind}")
-        )
+        return f"the {entry.at:%H:%M} {entry.kind}"
     if entry.length_s is not None:
         return f"the {spoken_length(entry.length_s)} {entry.kind}"
     return f"the {entry.kind}"
