@@ -96,7 +96,7 @@ def test_a_second_init_changes_nothing_and_says_so(antiphon: Type, folder: Path)
     before = contents(folder)
     code, said = antiphon("secure", "init")
     assert code == 0
-    assert "was there already: 11 users keep their secrets" in said
+    assert "was there already: 12 users keep their secrets" in said
     assert "certificate is as it was" in said
     assert contents(folder) == before
 

@@ -31,7 +31,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "tts": {"piper": ("piper",), "openai": ("openai",)},
     "llm": {"embedded": ("xllamacpp", "openai"), "server": ("openai",)},
     "memory": {
-        "sqlite": ("aiosqlite",),
+        "sqlite": (),
         "onnx": ("onnxruntime", "tokenizers"),
         "openai": ("openai",),
     },

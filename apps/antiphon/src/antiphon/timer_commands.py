@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 timers_app = typer.Typer(
-    help="Timers, alarms and reminders: list, set, cancel, add, stop, snooze.",
+    help="Timers, alarms, reminders: list, set, cancel, stop.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -36,7 +36,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 @timers_app.callback()
 def timers(context: typer.Context) -> None:
-    """Timers, alarms and reminders: list, set, cancel, add, stop, snooze."""
+    """Timers, alarms, reminders: list, set, cancel, stop."""
     if context.invoked_subcommand is None:
         timers_list()
 
