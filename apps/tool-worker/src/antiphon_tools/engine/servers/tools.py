@@ -162,9 +162,8 @@ def _description(text: str) -> str:
 
 def _schema(tool: ServerTool) -> dict[str, Any] | None:
     """Return a tool's schema without what only readers of schemas need; None if it is too large."""
-    schema = {
-        key: value for key, value in tool.input_schema.items() if key not in {"$schema", "title"}
-    }
+    schema: dict[str, Any] = {"type": "object"}  # some servers leave it out
+    schema |= {k: v for k, v in tool.input_schema.items() if k not in {"$schema", "title"}}
     try:
         size = len(orjson.dumps(schema))
     except orjson.JSONEncodeError:
