@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import psutil
 from antiphon_contracts import (
     TOOLS_CALL,
     TOOLS_REGISTRY,
@@ -124,6 +125,19 @@ async def by_the_bus(
         yield call
 
 
+def cpu_s() -> float:
+    """Return the processor time that this process and all its children have taken."""
+    every = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in every)
+
+
+async def cpu_ms(call: Call, calls: int) -> float:
+    """Return the processor time of a call, in all processes that take part."""
+    begun = cpu_s()
+    await one_by_one(call, calls)
+    return 1000 * (cpu_s() - begun) / calls
+
+
 async def measure(options: Options) -> Report:
     """Return the comparison."""
     size = QUICK if options.quick else Size()
@@ -134,13 +148,15 @@ async def measure(options: Options) -> Report:
             broker = await stack.enter_async_context(embedded_broker(folder, kind="mosquitto"))
             bus = await stack.enter_async_context(by_the_bus(broker.address, folder))
             sdk = await stack.enter_async_context(directly())
-            found = {}
+            found, taken = {}, {}
             for tool in ("look", "write"):
                 say(f"tool_calls: {tool}")
                 ask: dict[str, Call] = {"bus": partial(bus, tool), "sdk": partial(sdk, tool)}
                 for call in ask.values():
                     await one_by_one(call, 2 if options.quick else WARM_UP_CALLS)
                 found[tool] = await interleaved(ask, size.blocks, size.calls)
+                for way, call in ask.items():
+                    taken[f"{tool} by {way}"] = round(await cpu_ms(call, size.calls), 2)
     for tool, blocks in found.items():
         added = [
             statistics.median(ours) - statistics.median(theirs)
@@ -152,6 +168,7 @@ async def measure(options: Options) -> Report:
         ]
     report.details = {
         "calls": size.blocks * size.calls,
+        "cpu_ms": taken,  # on a busy machine this says more than the times
         "ms": {
             f"{tool} by {way}": spread(pooled(ours)).as_json()
             for tool, blocks in found.items()
