@@ -18,7 +18,7 @@ from typing import Any
 
 import children
 from antiphon_audio import Pcm, Vad, decode, resample, wav
-from antiphon_llm.engine import open_brain
+from antiphon_llm.engine import open_brains
 from antiphon_llm.service.model import ChatMessage, Prompt
 from antiphon_llm.settings import LlmSettings
 from antiphon_memory.engine import onnx
@@ -110,7 +110,7 @@ async def embedding() -> AsyncIterator[Step]:
 @asynccontextmanager
 async def language() -> AsyncIterator[Step]:
     """llama.cpp within the process, streaming to the loop as the LLM worker has it."""
-    async with open_brain(LlmSettings(provider="embedded"), models()) as brain:
+    async with open_brains(LlmSettings(provider="embedded"), models()) as [brain]:
         prompt = Prompt(
             (*brain.profile.prefix(), ChatMessage("user", "Tell me a long story about a fox.")),
             max_tokens=120,

@@ -11,6 +11,7 @@ from antiphon_contracts import (
     DEAD_RETRY,
     SAY,
     STT_FINAL,
+    AntiphonError,
     Busy,
     EngineError,
     LlmResponse,
@@ -309,11 +310,18 @@ async def test_a_memory_that_is_gone_is_said_to_be_offline() -> None:
             RemoteError("I cannot store anything, because it is full; free it.", code="engine"),
             "Sorry, I cannot store anything, because it is full.",
         ),
+        (
+            EngineError("No weather service is set up; set one up."),
+            "Sorry, no weather service is set up.",
+        ),
+        (EngineError("The lamp is away."), "Sorry, the lamp is away."),
+        (EngineError("I was stopped."), "Sorry, I was stopped."),
+        (EngineError("USB is full."), "Sorry, USB is full."),
         (RemoteError("internal error (KeyError)", code="internal"), "Sorry, something went wrong."),
         (RemoteError("", code="engine"), "Sorry, something went wrong."),
     ],
 )
-def test_why_a_worker_could_not_do_it_is_said(error: RemoteError, said: str) -> None:
+def test_why_a_worker_could_not_do_it_is_said(error: AntiphonError, said: str) -> None:
     assert sentence_for(error) == said
 
 

@@ -44,6 +44,8 @@ def sentence_for(error: AntiphonError) -> str:
 def _spoken(text: str) -> str:
     """Return the sentence without addresses, nor what mends it: that is to be read."""
     text = _ADDRESS.sub("", text.partition(";")[0])
-    if text.startswith("The "):
-        text = "the " + text.removeprefix("The ")
+    first, *rest = text.split(" ", 1)
+    if rest and first.istitle() and first != "I":
+        # A name that stands at the beginning of such a sentence has an article before it.
+        text = f"{first.lower()} {rest[0]}"
     return text if text.endswith((".", "!", "?")) else f"{text}."

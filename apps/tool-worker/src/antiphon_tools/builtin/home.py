@@ -148,5 +148,5 @@ def _sentence(target: Target, setting: Setting) -> str:
         return _DONE[setting.state].format(target.spoken)
     how = [] if setting.colour is None else [setting.colour.name]
     if setting.brightness is not None:
-        how.append(f"{setting.brightness} percent")
+        how.append(f"{setting.brightness:g} percent")
     return f"I set {target.spoken} to {enumerated(how)}."
