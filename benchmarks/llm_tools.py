@@ -41,6 +41,7 @@ from antiphon_runtime import RuntimeSettings, load_settings
 from antiphon_runtime.handlers import serve
 from antiphon_runtime.logs import configure_logs
 from antiphon_runtime.testing import House
+from command import say
 from jsonschema import Draft202012Validator
 
 COMMANDS = Path(__file__).with_name("llm_tools_commands.json")
@@ -93,9 +94,10 @@ def is_right(command: dict[str, Any], made: Made) -> bool:
     return known and all(fits(value, given.get(key)) for key, value in wanted.items())
 
 
-async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
-    """Give all commands to one model in one mode."""
+async def run(model: str, mode: str, limit: int, step: int) -> dict[str, Any]:
+    """Give every `step`th command to one model in one mode."""
     data = json.loads(COMMANDS.read_text(encoding="utf-8"))
+    commands = data["commands"][::step]
     specs = tuple(ToolSpec.model_validate(tool) for tool in data["tools"])
     checks = {spec.name: Draft202012Validator(spec.parameters) for spec in specs}
     made: list[Made] = []
@@ -124,12 +126,13 @@ async def run(model: str, mode: str, limit: int) -> dict[str, Any]:
         await house.move_in("llm", settings, build, runtime=runtime)
         tools.publish(TOOLS_REGISTRY, ToolRegistry(tools=specs))
         await asyncio.sleep(0.2)
-        for command in data["commands"]:
+        for command in commands:
             made.clear()
             await _give(house, command, made, tally)
             if made and not checks[made[0].name].is_valid(made[0].arguments):
                 tally.invalid += 1
-    count = len(data["commands"])
+            say(f"{len(tally.total_ms)} of {len(commands)}: {tally.right} right")
+    count = len(commands)
     return {
         "model": Path(model).stem or settings.embedded_model,
         "mode": mode,
@@ -179,12 +182,13 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=[""], help="weights, as .gguf files")
     parser.add_argument("--mode", nargs="+", default=["schema"], choices=("schema", "native"))
     parser.add_argument("--limit", type=int, default=0, help="tools offered at once")
+    parser.add_argument("--step", type=int, default=1, help="take only every STEPth command")
     parser.add_argument("--wrong", action="store_true", help="list the commands that went wrong")
     options = parser.parse_args()
     configure_logs("llm_tools", level="error", style="text")
     for model in options.model:
         for mode in options.mode:
-            found = asyncio.run(run(model, mode, options.limit))
+            found = asyncio.run(run(model, mode, options.limit, options.step))
             if not options.wrong:
                 del found["wrong"]
             print(json.dumps(found), flush=True)

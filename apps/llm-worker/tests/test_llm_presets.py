@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from antiphon_contracts import ConfigError, ToolSpec
 from antiphon_llm.engine.chat_server import ChatServerOptions, open_chat_server
-from antiphon_llm.engine.presets import Kind, gemini_schema
+from antiphon_llm.engine.presets import Kind, gemini_schema, llama_schema
 from antiphon_llm.engine.providers import providers_of
 from antiphon_llm.service import ChatMessage, Delta, Prompt, RequestedCall
 from antiphon_llm.settings import LlmSettings, ProviderSettings
@@ -96,6 +96,15 @@ def test_choices_of_a_schema_stay() -> None:
     schema = {"oneOf": [{"type": "string", "$comment": "x"}, {"type": "number"}]}
 
     assert gemini_schema(schema) == {"anyOf": [{"type": "string"}, {"type": "number"}]}
+
+
+def test_llama_cpp_gets_patterns_that_it_knows() -> None:
+    schema = {"properties": {"at": {"type": "string", "pattern": r"^\d{2}:[0-5]\d$"}}}
+
+    found = llama_schema({"type": "object", "anyOf": [schema]})
+
+    assert found["anyOf"][0]["properties"]["at"]["pattern"] == "^[0-9]{2}:[0-5][0-9]$"
+    assert schema["properties"]["at"]["pattern"] == r"^\d{2}:[0-5]\d$"
 
 
 async def test_a_signature_that_comes_with_a_call_goes_back_with_it() -> None:

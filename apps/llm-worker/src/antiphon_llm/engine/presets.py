@@ -61,6 +61,21 @@ def gemini_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def llama_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON Schema whose patterns llama.cpp's grammars know: digits are spelt out."""
+    return {name: _plain(name, value) for name, value in schema.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "pattern" and isinstance(value, str):
+        return value.replace(r"\d", "[0-9]")
+    if isinstance(value, dict):
+        return llama_schema(value)
+    if isinstance(value, list):
+        return [_plain("", item) for item in value]
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A kind of server.
@@ -82,13 +97,18 @@ class Preset:
 
 PRESETS: Mapping[Kind, Preset] = {
     "openai": Preset("https://api.openai.com/v1", repeat_penalty="repeat_penalty"),
-    "ollama": Preset("http://127.0.0.1:11434/v1", is_local=True),
-    "llamacpp": Preset("http://127.0.0.1:8080/v1", repeat_penalty="repeat_penalty", is_local=True),
+    "ollama": Preset("http://127.0.0.1:11434/v1", is_local=True, schema=llama_schema),
+    "llamacpp": Preset(
+        "http://127.0.0.1:8080/v1",
+        repeat_penalty="repeat_penalty",
+        is_local=True,
+        schema=llama_schema,
+    ),
     "vllm": Preset("http://127.0.0.1:8000/v1", repeat_penalty="repetition_penalty", is_local=True),
     "lmstudio": Preset("http://127.0.0.1:1234/v1", repeat_penalty="repeat_penalty", is_local=True),
     "gemini": Preset(
         "https://generativelanguage.googleapis.com/v1beta/openai", schema=gemini_schema
     ),
-    "embedded": Preset(repeat_penalty="repeat_penalty", is_local=True),
+    "embedded": Preset(repeat_penalty="repeat_penalty", is_local=True, schema=llama_schema),
 }
 OPENAI_ITSELF = Preset("https://api.openai.com/v1", limit="max_completion_tokens")
