@@ -16,6 +16,7 @@ from antiphon_contracts import (
 )
 from antiphon_contracts.payloads.timers import Timer
 from antiphon_router.commands.resolving import clock_of, day_of
+from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
 from antiphon_router.testing_room import Room, settled
 
@@ -271,6 +272,46 @@ async def test_a_candidate_does_nothing() -> None:
         await settled()
         assert not h.timers.orders
         assert not h.called
+
+
+async def test_what_rang_is_forgotten_when_nobody_is_there_to_ring() -> None:
+    async with home() as h:
+        h.rings(Timer(id="1", kind="timer", site_id="kitchen", state="ringing", left_s=0))
+        h.lose("timer")
+        await settled()
+        assert await answer(h, "stop") == "My timers are offline right now."
+        assert await answer(h, "stop") == "Okay."
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "de",
+            {
+                "Wie lange läuft der Timer noch?": "Es läuft kein solcher Timer.",
+                "Stelle einen Timer auf fünf Minuten.": "5 Minuten, ab jetzt.",
+                "Wie lange läuft der Timer?": "Noch 5 Minuten.",
+                "Brich den Timer ab.": "Okay.",
+                "Lautstärke auf 40 Prozent": "Lautstärke 40 Prozent.",
+            },
+        ),
+        (
+            "fr",
+            {
+                "Mets un minuteur de 90 secondes": "1 minute et 30 secondes, c'est parti.",
+                "Combien de temps reste-t-il sur le minuteur ?": (
+                    "Encore 1 minute et 30 secondes."
+                ),
+                "Annule le minuteur": "D'accord.",
+                "Répète": "D'accord.",
+            },
+        ),
+    ],
+)
+async def test_german_and_french_are_answered_in_kind(language: str, said: dict[str, str]) -> None:
+    async with home(RouterSettings(language=language)) as h:
+        assert {text: await answer(h, text) for text in said} == said
 
 
 SATURDAY_NOON = datetime(2026, 11, 21, 12, 30).astimezone()

@@ -146,7 +146,7 @@ _FRENCH = Language(
         "second": ("seconde", "secondes"),
     },
     last_join="et",
-    time="Il est {} heures {}",
+    time="Il est {} h {}",
     date="Nous sommes le {} {} {}.",
     weekdays=["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
     months=[

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 from antiphon_contracts import (
+    AntiphonError,
     DialogueControl,
     EngineError,
     LlmNotice,
@@ -246,11 +247,17 @@ class Dialogue:
                 self._hearing.resume(site, wanted=True)
             case "stop":
                 await self._conversation.stop(site)
-                await self._commands.silence(site.site_id)
+                await self._silence(site.site_id)
             case "repeat":
                 await self._conversation.say_again(site)
             case "listen":
                 self.listening.on_button(site)
+
+    async def _silence(self, site_id: str) -> None:
+        try:
+            await self._commands.silence(site_id)
+        except AntiphonError as error:
+            log.warning("ringing.not_stopped", site_id=site_id, detail=str(error))
 
     async def on_registry(self, message: Message[ToolRegistry]) -> None:
         """Learn what a tool worker offers, and what it calls lamps, scenes and lists."""

@@ -16,6 +16,7 @@ from antiphon_contracts import (
     TimerQuery,
     TimerSelector,
     TimerSet,
+    WorkerGone,
 )
 from antiphon_contracts.payloads.timers import MAX_TIMER_S, TimerKind
 
@@ -176,7 +177,11 @@ class Timing:
         """Silence all that rings at the site; returns at once if nothing does."""
         if not self.ringing.at(command.site_id):
             return phrases.OKAY
-        done = await self._change(command, TimerChange(action="stop"))
+        try:
+            done = await self._change(command, TimerChange(action="stop"))
+        except WorkerGone:
+            self.ringing.silenced(command.site_id)  # nobody is there to ring
+            raise
         if done.error is not None and done.error_code != "not_found":
             raise EngineError(done.error)
         self.ringing.silenced(command.site_id)
