@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from antiphon_router.engine.sieve import Mesh, plain
@@ -26,11 +27,7 @@ class Sentences:
     """
 
     def __init__(self, sources: Iterable[str]) -> None:
-        from hassil import Intents
-
-        self._single: list[tuple[Mesh, Intents]] = []
-        for source in sources:
-            self._single.extend(_taken_apart(Intents.from_yaml(io.StringIO(source))))
+        self._single = [single for source in sources for single in _parsed(source)]
         self._lists: dict[str, SlotList] = {}
         self._names: dict[str, list[str]] = {}
 
@@ -67,6 +64,14 @@ class Sentences:
         if name in tags.KINDS:
             return f"q{name}" in words
         return name not in self._names or any(spoken in words for spoken in self._names[name])
+
+
+@cache
+def _parsed(source: str) -> tuple[tuple[Mesh, Intents], ...]:
+    """Return each sentence of a source alone; matching changes nothing in it."""
+    from hassil import Intents
+
+    return tuple(_taken_apart(Intents.from_yaml(io.StringIO(source))))
 
 
 def _taken_apart(intents: Intents) -> Iterator[tuple[Mesh, Intents]]:
