@@ -195,7 +195,7 @@ async def test_a_language_model_error_is_spoken() -> None:
         [answer] = answers(await heard.until(1))
         await said.until(1)
         assert answer.error == "No server answers."
-        assert said[0].data.text == "Sorry, No server answers."
+        assert said[0].data.text == "Sorry, no server answers."
 
 
 async def test_a_worker_that_is_gone_is_said_to_be_offline_at_once() -> None:
