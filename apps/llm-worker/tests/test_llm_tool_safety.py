@@ -281,7 +281,7 @@ async def test_another_model_goes_on_from_what_was_called() -> None:
 
 async def test_an_own_small_model_lets_the_tool_speak() -> None:
     model = ScriptedModel(['{"tool": "home_set"}', end()])
-    async with house_of(model, own=True) as (house, tools):
+    async with house_of(model, own=True, tool_mode="schema") as (house, tools):
         response = await ask(house)
 
     assert response.reply == "home_set is done."
@@ -293,7 +293,7 @@ async def test_what_comes_from_outside_does_not_speak_for_itself() -> None:
     model = ScriptedModel(
         ['{"tool": "fetch_page"}', end()], ['{"tool": "none"}', end()], ["Hm.", end()]
     )
-    async with house_of(model, own=True) as (house, _tools):
+    async with house_of(model, own=True, tool_mode="schema") as (house, _tools):
         response = await ask(house)
 
     assert response.reply == "Hm."

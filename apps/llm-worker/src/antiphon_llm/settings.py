@@ -153,8 +153,8 @@ class LlmSettings(Settings):
     )
     tool_mode: Literal["auto", "native", "schema", "none"] = Field(
         default="auto",
-        description="Tool calls: the server's own, or by JSON schema; auto: servers native, "
-        "embedded models schema, SmolLM2 none.",
+        description="Tool calls: the server's own, or by JSON schema; auto: servers native "
+        "(schema where they refuse tools), embedded models none.",
     )
     tool_rounds: int = Field(
         default=5, ge=1, le=20, description="How often a reply may call tools before it must end."
