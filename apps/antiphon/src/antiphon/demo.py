@@ -53,6 +53,8 @@ QUESTIONS = (
     Question("What is twelve times seven?", ("fast",), ("84",)),
     Question("Remember that my bicycle is red.", ("fast",), ("red",)),
     Question("What colour is my bicycle?", ("llm", "fast"), ("red",)),
+    Question("Set a timer for ten minutes.", ("fast",), ("10", "ten")),
+    Question("How much time is left on the timer?", ("fast",), ("minutes",)),
     Question("Who wrote Hamlet?", ("llm",), ("shakespeare",)),
     Question("Who invented the telephone?", ("llm",), ("bell",)),
 )
