@@ -28,6 +28,7 @@ from antiphon_contracts import (
     MemoryResults,
     Message,
 )
+from antiphon_llm.service.orders import NOT_UNDERSTOOD
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.testing import ScriptedModel, brain_of, end
 from antiphon_runtime.handlers import serve
@@ -216,6 +217,15 @@ async def test_small_takes_the_best_note_and_no_history() -> None:
         assert response.sources == ("m0",)
         assert response.reply == "Your bicycle is red."
         assert asked == []
+
+
+async def test_a_model_without_tools_claims_to_have_done_nothing() -> None:
+    model = ScriptedModel(["I set a timer.", end()])
+    async with house_of(model, small=True) as house:
+        response = await ask(house, "Set a timer for seconds.")
+
+        assert response.reply == NOT_UNDERSTOOD
+        assert not model.prompts
 
 
 async def test_context_that_is_late_gone_or_broken_is_left_out() -> None:

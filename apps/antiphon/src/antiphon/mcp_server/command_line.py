@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
@@ -30,6 +29,8 @@ def mcp(
     broker: Broker = None,
 ) -> None:
     """Offer the house to other assistants, as an MCP server."""
+    import asyncio
+
     try:
         from antiphon.mcp_server import serving
     except ImportError:

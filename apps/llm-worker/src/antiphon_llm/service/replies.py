@@ -30,6 +30,7 @@ from antiphon_llm.service.chain import Brain, Chain
 from antiphon_llm.service.context import ContextSource, Known, conversation_of
 from antiphon_llm.service.draft import Draft
 from antiphon_llm.service.model import Declined, Prompt, ToolsUnsupported
+from antiphon_llm.service.orders import NOT_UNDERSTOOD, is_order
 from antiphon_llm.service.outside import is_from_outside
 from antiphon_llm.service.phrases import CHECKING, OTHER_MODEL, in_language
 from antiphon_llm.service.question import Question
@@ -227,6 +228,9 @@ class Replies:
             speaks_results=brain.is_own,
         )
         mode = chain.mode_of(brain)
+        if mode == "none" and is_order(draft.request.data.text):
+            draft.add(NOT_UNDERSTOOD)
+            return "stop"
         try:
             try:
                 return await rounds.run(prompt, specs, mode)
