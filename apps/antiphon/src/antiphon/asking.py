@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,7 +23,6 @@ from antiphon_contracts import (
     AntiphonError,
     CaptureControl,
     CaptureStatus,
-    ContractError,
     EngineError,
     Health,
     Message,
@@ -35,10 +34,10 @@ from antiphon_contracts import (
     new_id,
 )
 from antiphon_runtime import Bus, RawMessage, listen, listen_raw
-from pydantic import ValidationError
 
 from antiphon.heard_speech import Ears, HeardSpeech
 from antiphon.house import open_bus
+from antiphon.plain_answers import PlainAnswers
 
 if TYPE_CHECKING:
     from antiphon_audio import Pcm
@@ -100,7 +99,7 @@ class Questioner:
         self._bus = bus
         self.site_id = site_id
         self._tell = on_answer
-        self._answers: dict[str, asyncio.Future[PlainAnswer]] = {}
+        self._answers = PlainAnswers()
         self._captures: dict[str, _Capture] = {}
         self._ears = Ears()
 
@@ -115,7 +114,7 @@ class Questioner:
         site = self.site_id
         self._bus.install(
             [
-                listen_raw(ANSWER.narrowed(site=site), self._on_answer),
+                listen_raw(ANSWER.narrowed(site=site), self._answers.on_answer),
                 listen_raw(AUDIO_OUT.narrowed(site=site), self._on_frame, queue_limit=100_000),
                 listen(TTS_STATUS, self._on_synthesis),
                 listen(HEALTH, self._on_health),
@@ -126,17 +125,6 @@ class Questioner:
             yield self
 
     # What comes back
-
-    async def _on_answer(self, message: RawMessage) -> None:
-        try:
-            answer = PlainAnswer.model_validate(orjson.loads(message.payload))
-        except (ValidationError, orjson.JSONDecodeError) as error:
-            msg = "an answer that is none"
-            raise ContractError(msg) from error
-        for key in (answer.id, answer.turn_id):
-            future = self._answers.get(key or "")
-            if future is not None and not future.done():
-                future.set_result(answer)
 
     async def _on_frame(self, message: RawMessage) -> None:
         self._ears.on_frame(message)
@@ -166,7 +154,7 @@ class Questioner:
         """
         ask_id = new_id()
         payload = orjson.dumps({"text": text, "id": ask_id, "speak": speak})
-        with self._expecting(ask_id) as answer:
+        with self._answers.expecting(ask_id) as answer:
             begun = asyncio.get_running_loop().time()
             sent = self._bus.publish_raw(
                 ASK_SITE, payload, ttl_s=ANSWER_TIMEOUT_S, site=self.site_id
@@ -181,7 +169,7 @@ class Questioner:
             BusError: it is larger than a message may be.
         """
         utterance_id = new_id()
-        with self._expecting(utterance_id) as answer:
+        with self._answers.expecting(utterance_id) as answer:
             begun = asyncio.get_running_loop().time()
             sent = self._bus.publish_raw(
                 AUDIO_UTTERANCE,
@@ -220,7 +208,7 @@ class Questioner:
             RequestTimeout: no satellite or nobody answered in time.
         """
         utterance_id = new_id()
-        with self._expecting(utterance_id) as answer:
+        with self._answers.expecting(utterance_id) as answer:
             await self._record(utterance_id, stop, max_s)
             loop = asyncio.get_running_loop()
             sent: asyncio.Future[None] = loop.create_future()  # the satellite has sent it
@@ -258,17 +246,6 @@ class Questioner:
     ) -> None:
         order = CaptureControl(action=action, utterance_id=utterance_id, max_s=max_s)
         self._bus.publish(CAPTURE_CONTROL, order, site_id=self.site_id, ttl_s=5.0)
-
-    @contextmanager
-    def _expecting(self, key: str) -> Iterator[asyncio.Future[PlainAnswer]]:
-        """Wait for the answer with this id or turn while the block runs."""
-        answer: asyncio.Future[PlainAnswer] = asyncio.get_running_loop().create_future()
-        self._answers[key] = answer
-        try:
-            yield answer
-        finally:
-            del self._answers[key]
-            answer.cancel()
 
     async def _collect(
         self, future: asyncio.Future[PlainAnswer], sent: asyncio.Future[None], begun: float

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
@@ -24,7 +24,6 @@ from antiphon_contracts import (
     MemoryQuery,
     MemoryRemember,
     Payload,
-    PlainAnswer,
     RequestTimeout,
     RequestTopic,
     Timer,
@@ -37,10 +36,11 @@ from antiphon_contracts import (
     new_id,
 )
 from antiphon_contracts.level import is_level
-from antiphon_runtime import Bus, RawMessage, listen_raw
+from antiphon_runtime import Bus, listen_raw
 from pydantic import Field, ValidationError
 
 from antiphon.house import open_bus
+from antiphon.plain_answers import PlainAnswers
 
 ANSWER_TIMEOUT_S = 75.0
 ANNOUNCE_TIMEOUT_S = 120.0
@@ -75,7 +75,7 @@ class Offers:
     def __init__(self, bus: Bus, site_id: str = DEFAULT_SITE) -> None:
         self._bus = bus
         self._site_id = site_id
-        self._answers: dict[str, asyncio.Future[PlainAnswer]] = {}
+        self._answers = PlainAnswers()
 
     @asynccontextmanager
     async def open(self, timeout_s: float) -> AsyncIterator[Offers]:
@@ -84,19 +84,9 @@ class Offers:
         Raises:
             BusError: the broker does not answer in time.
         """
-        self._bus.install([listen_raw(ANSWER, self._on_answer)], requests=REQUESTS)
+        self._bus.install([listen_raw(ANSWER, self._answers.on_answer)], requests=REQUESTS)
         async with open_bus(self._bus, timeout_s):
             yield self
-
-    async def _on_answer(self, message: RawMessage) -> None:
-        try:
-            answer = PlainAnswer.model_validate(orjson.loads(message.payload))
-        except (ValidationError, orjson.JSONDecodeError) as error:
-            msg = "an answer that is none"
-            raise ContractError(msg) from error
-        waiting = self._answers.get(answer.id or "")
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
 
     # The conversation
 
@@ -112,7 +102,7 @@ class Offers:
         """
         ask_id = new_id()
         payload = orjson.dumps({"text": question, "id": ask_id, "speak": speak})
-        with self._expecting(ask_id) as answer:
+        with self._answers.expecting(ask_id) as answer:
             self._bus.publish_raw(ASK_SITE, payload, ttl_s=ANSWER_TIMEOUT_S, site=self._site(site))
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -123,16 +113,6 @@ class Offers:
         if found.error is not None and not found.answer:
             raise EngineError(found.error)
         return found.answer
-
-    @contextmanager
-    def _expecting(self, ask_id: str) -> Iterator[asyncio.Future[PlainAnswer]]:
-        answer: asyncio.Future[PlainAnswer] = asyncio.get_running_loop().create_future()
-        self._answers[ask_id] = answer
-        try:
-            yield answer
-        finally:
-            del self._answers[ask_id]
-            answer.cancel()
 
     async def say(self, text: Text, site: Site = None) -> str:
         """Say something aloud in one room, when the conversation there pauses."""
