@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from antiphon_contracts import ConfigError, EngineError
-from antiphon_runtime.extras import install_command
+from antiphon_contracts import EngineError
 from antiphon_runtime.upstream import shown
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from antiphon_memory.embedder import Kind, TextRefused, Vectors
 from antiphon_memory.engine.answers import unit_vectors
+from antiphon_memory.engine.asked_server import AskedServer, client_of, translated
 from antiphon_memory.engine.prefixes import Prefixes
-from antiphon_memory.engine.server_errors import AskedServer, translated
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -95,7 +94,9 @@ class EmbeddingServer:
         """
         if self._client is None:
             # The import takes about a second.
-            self._client = await asyncio.to_thread(self._make_client)
+            self._client = await asyncio.to_thread(
+                client_of, self._base_url, self._api_key, self._timeout_s
+            )
         vectors = await self._embed(self._client, ["warm-up"], self._wanted_dimension)
         self.dimension = vectors.shape[1]
 
@@ -132,20 +133,6 @@ class EmbeddingServer:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-
-    def _make_client(self) -> AsyncOpenAI:
-        try:
-            from openai import AsyncOpenAI
-        except ImportError as error:
-            msg = f"the openai package is not installed: {install_command('memory')}"
-            raise ConfigError(msg) from error
-        # The client refuses an empty key, servers without keys ignore any.
-        return AsyncOpenAI(
-            api_key=self._api_key or "none",
-            base_url=self._base_url,
-            timeout=self._timeout_s,
-            max_retries=0,
-        )
 
     async def _embed(self, client: AsyncOpenAI, texts: list[str], dimension: int) -> Vectors:
         from openai import omit

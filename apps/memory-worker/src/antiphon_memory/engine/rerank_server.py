@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from antiphon_contracts import ConfigError, EngineError
-from antiphon_runtime.extras import install_command
+from antiphon_contracts import EngineError
 from antiphon_runtime.upstream import shown
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from antiphon_memory.engine.server_errors import AskedServer, translated
+from antiphon_memory.engine.asked_server import AskedServer, client_of, translated
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -82,7 +81,9 @@ class RerankServer:
         """
         if self._client is None:
             # The import takes about a second.
-            self._client = await asyncio.to_thread(self._make_client)
+            self._client = await asyncio.to_thread(
+                client_of, self._base_url, self._api_key, self._timeout_s
+            )
         await self.scores("warm-up", ["warm-up"])
 
     async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
@@ -122,20 +123,6 @@ class RerankServer:
             unknown="the model or the path /rerank: see ANTIPHON_MEMORY_RERANKER_MODEL and "
             "ANTIPHON_MEMORY_RERANKER_BASE_URL",
             unable="llama.cpp does it when started with --reranking and a model made for it",
-        )
-
-    def _make_client(self) -> AsyncOpenAI:
-        try:
-            from openai import AsyncOpenAI
-        except ImportError as error:
-            msg = f"the openai package is not installed: {install_command('memory')}"
-            raise ConfigError(msg) from error
-        # The client refuses an empty key, servers without keys ignore any.
-        return AsyncOpenAI(
-            api_key=self._api_key or "none",
-            base_url=self._base_url,
-            timeout=self._timeout_s,
-            max_retries=0,
         )
 
     async def _asked(self, client: AsyncOpenAI, body: Mapping[str, Any]) -> str:

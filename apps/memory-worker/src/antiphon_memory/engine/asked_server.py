@@ -1,4 +1,4 @@
-"""What goes wrong with a server that the `openai` client asks, as our own errors."""
+"""Servers that the `openai` client asks: the client, and what goes wrong as our own errors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from antiphon_contracts import EngineError
+from antiphon_contracts import ConfigError, EngineError
+from antiphon_runtime.extras import install_command
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
+    from openai import APIStatusError, AsyncOpenAI
 
 TEXT_AT_FAULT = frozenset({400, 413, 422})
 """What servers answer to a text that they do not take: OpenAI 400, TEI 413 and 422."""
+
+
+def client_of(base_url: str, api_key: str, timeout_s: float) -> AsyncOpenAI:
+    """Return a client; nothing is sent yet. Blocks: the library takes its time to load.
+
+    Raises:
+        ConfigError: the `openai` package is not installed.
+    """
+    try:
+        from openai import AsyncOpenAI
+    except ImportError as error:
+        msg = f"the openai package is not installed: {install_command('memory')}"
+        raise ConfigError(msg) from error
+    # The client refuses an empty key, servers without keys ignore any.
+    return AsyncOpenAI(
+        api_key=api_key or "none", base_url=base_url, timeout=timeout_s, max_retries=0
+    )
 
 
 @dataclass(frozen=True)
