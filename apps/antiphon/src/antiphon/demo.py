@@ -28,7 +28,7 @@ from antiphon.wording import word_error_rate
 
 SITE = "demo"
 STUDIO = "demo-studio"  # where questions are spoken, unheard by the dialogue
-MAX_WER = 0.25
+MAX_WER = 0.5  # the small recogniser errs on names; other words than the answer give about 1
 READY_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 15.0
 
