@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from antiphon_memory import postings as postings_module
@@ -194,3 +195,37 @@ async def test_work_that_fails_lets_the_next_one_have_its_turn() -> None:
         with pytest.raises(ZeroDivisionError):
             await turns.take(divmod, 1, 0)
         assert await turns.take(divmod, 7, 2) == (3, 1)
+
+
+@pytest.mark.parametrize("cancelled_at", ["commit", "follow"])
+async def test_what_was_forgotten_does_not_come_back_when_the_caller_was_cancelled(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, cancelled_at: str
+) -> None:
+    """The write is done in its thread, also when nobody waits for it any more."""
+    await store.remember("m1", memory(1, "the red bicycle"), None)
+    begun = asyncio.Event()
+
+    async def held(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        if cancelled_at == "follow":
+            patch.setattr(store.at_hand, "follow", held)
+        else:
+            write = store._file.write
+
+            async def committed(*args: Any, **kwargs: Any) -> None:
+                await write(*args, **kwargs)
+                await held()
+
+            patch.setattr(store._file, "write", committed)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(store.forget("m2", ["id-1"]), name="forget")
+            await begun.wait()
+            task.cancel()
+    found = await store.matching(["bicycle"], limit=5, where=EVERYWHERE, vector=None)
+    assert found == []
+    await store.remember("m3", memory(2, "a blue bicycle"), None)
+    found = await store.matching(["bicycle"], limit=5, where=EVERYWHERE, vector=None)
+    assert [one.memory.id for one in found] == ["id-2"]

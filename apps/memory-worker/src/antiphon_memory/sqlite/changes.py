@@ -50,6 +50,9 @@ class Changes:
         self._tables = tables
         self._followers = followers
         self._following = asyncio.Lock()
+        self._making_up = asyncio.Lock()
+        self._cancelled = 0
+        self._made_up = 0
 
     async def write(
         self,
@@ -59,17 +62,42 @@ class Changes:
     ) -> T:
         """See `SqliteFile.write`; what was changed comes back with the same trip.
 
-        A caller that is cancelled leaves the followers behind until the next write.
+        A caller that is cancelled may leave the followers behind; see `make_up`.
         """
         known = [one.change for one in self._followers if one.change is not None]
         since = min(known, default=NEVER)
-        done, changes = await self._file.write(
-            _with_changes, self._tables.changed, since, change, *args, **kwargs
-        )
-        async with self._following:
-            for one in self._followers:
-                await one.follow(changes, since)
+        try:
+            done, changes = await self._file.write(
+                _with_changes, self._tables.changed, since, change, *args, **kwargs
+            )
+            async with self._following:
+                for one in self._followers:
+                    await one.follow(changes, since)
+        except asyncio.CancelledError:
+            self._cancelled += 1
+            raise
         return done
+
+    async def make_up(self) -> None:
+        """Return when the followers know of every write that was cancelled.
+
+        To be called before a follower is asked: what was forgotten must not come back.
+
+        Raises:
+            EngineError: the file failed.
+        """
+        if self._made_up == self._cancelled:
+            return
+        async with self._making_up:
+            cancelled = self._cancelled
+            if self._made_up < cancelled:
+                # The writer's thread does it after what was cancelled and may still be at work.
+                await self.write(_nothing)
+                self._made_up = cancelled
+
+
+def _nothing(_db: sqlite3.Connection) -> None:
+    """Change nothing; what was changed before comes back all the same."""
 
 
 def last_change(changes: Sequence[sqlite3.Row], since: int) -> int:

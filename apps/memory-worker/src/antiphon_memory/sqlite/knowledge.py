@@ -202,6 +202,7 @@ class SqliteKnowledge:
         """See the port."""
         if where.sources:  # they are sources of memories
             return []
+        await self._changes.make_up()
         found = await self._turns.take(self.embeddings.search_here, vector, limit, where)
         async with self._searching:
             if found is None:

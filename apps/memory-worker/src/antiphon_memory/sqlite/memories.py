@@ -253,6 +253,7 @@ class SqliteStore:
 
     async def similar(self, vector: Vectors, *, limit: int, where: Where) -> list[Candidate]:
         """See the port."""
+        await self._changes.make_up()
         here = await self._turns.take(self._similar_here, vector, limit, where)
         if here is not None:
             return here
@@ -293,6 +294,7 @@ class SqliteStore:
         words = words[:MAX_WORDS]
         if not words:
             return []
+        await self._changes.make_up()
         here = await self._turns.take(self._matching_here, words, limit, where, vector)
         if here is not None:
             return here
