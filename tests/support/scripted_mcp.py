@@ -37,6 +37,9 @@ class ScriptedServer:
         starts: how often it was connected to.
         refuses: whether it dies at each start.
         page: how many tools a page of the list has.
+        lists: how often a page was asked for; `asked` is set at the first.
+        floods: whether it says after each page that the list has changed.
+        held: while this is not set, no list is answered.
     """
 
     def __init__(self) -> None:
@@ -48,6 +51,11 @@ class ScriptedServer:
         self.starts = 0
         self.refuses = False
         self.page = 2
+        self.lists = 0
+        self.asked = asyncio.Event()
+        self.floods = False
+        self.held = asyncio.Event()
+        self.held.set()
         self._ended = asyncio.Event()
         self._send: Callable[[Any], Awaitable[None]] | None = None
         self._running: dict[Any, asyncio.Task[None]] = {}
@@ -139,6 +147,11 @@ class ScriptedServer:
                     "serverInfo": {"name": "scripted", "version": "1"},
                 }
             case "tools/list":
+                self.lists += 1
+                self.asked.set()
+                await self.held.wait()
+                if self.floods:
+                    await self.tell_changed()
                 start, every = int(params.get("cursor") or 0), list(self.tools.values())
                 more = (
                     {"nextCursor": str(start + self.page)} if start + self.page < len(every) else {}

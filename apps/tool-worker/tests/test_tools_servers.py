@@ -1,15 +1,18 @@
 """Sessions with MCP servers: at the SDK, over streams in memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from antiphon_tools import Tool, ToolError
+from antiphon_tools.engine import compile_schema
 from antiphon_tools.engine.servers import Fleet
 from antiphon_tools.engine.servers import session as sessions
 from antiphon_tools.engine.servers.naming import fitting_name
+from antiphon_tools.registry import Registry
 from antiphon_tools.servers_section import ServerSection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +147,73 @@ async def test_a_change_of_the_list_is_followed(server: ScriptedServer) -> None:
         await server.tell_changed()
         await sea.until(lambda: "srv.six" in sea.tools)
         assert "srv.one" not in sea.tools
+
+
+async def test_a_list_that_changes_all_the_time_is_not_asked_for_all_the_time(
+    server: ScriptedServer,
+) -> None:
+    server.floods, server.page = True, 10
+    async with at_sea(server) as (sea, _):
+        await sea.until(lambda: server.lists >= 2)
+        for _ in range(50):
+            assert await sea.call("srv.one") == "one done"
+        assert server.lists == 2
+
+
+async def test_an_endless_list_is_left_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_LISTED", 10)
+    server = ScriptedServer()
+    for number in range(40):
+        server.add(f"tool{number}")
+    async with at_sea(server) as (sea, _):
+        await sea.until(lambda: sea.tools)
+        assert len(sea.tools) == 10
+        assert server.lists == 5
+
+
+async def test_a_server_that_is_taken_away_while_it_starts_offers_nothing(
+    server: ScriptedServer,
+) -> None:
+    server.held.clear()
+    async with at_sea(server) as (sea, fleet):
+        async with asyncio.timeout(5):
+            await server.asked.wait()
+        old = fleet._ships["srv"].task
+        fleet.follow({})
+        server.held.set()
+        async with asyncio.timeout(5):
+            await asyncio.wait({old})
+        assert old.exception() is None
+        fleet.follow({"srv": ServerSection(command="x", prefix="new")})
+        await sea.until(lambda: "new.one" in sea.tools)
+        assert server.starts == 2
+
+
+async def test_many_large_schemas_do_not_hold_up_the_loop() -> None:
+    """Each takes a tenth of a second to look at."""
+    server = ScriptedServer()
+    server.page = 100
+    large = {f"p{number}": {"type": "string", "description": "d" * 40} for number in range(100)}
+    for number in range(100):
+        schema = {"type": "object", "properties": {**large, f"own{number}": {"type": "string"}}}
+        server.add(f"tool{number}", inputSchema=schema)
+    registry = Registry(compile_schema)
+    offered = asyncio.Event()
+    offers: list[float] = []
+
+    def offer(source: str, tools: Iterable[Tool]) -> list[str]:
+        begun = time.perf_counter()
+        faults = registry.offer(source, tools)
+        offers.append(time.perf_counter() - begun)
+        offered.set()
+        return faults
+
+    sea = Sea()
+    fleet = Fleet(offer, sea.withdraw, sea, lambda _name, _section: server.connect)
+    async with fleet.open({"srv": ServerSection(command="x")}), asyncio.timeout(60):
+        await offered.wait()
+    assert max(offers) < 0.5
+    assert 20 < len(registry.specs()) < 100
 
 
 async def test_killed_in_a_call_then_back_for_the_next(server: ScriptedServer) -> None:

@@ -285,6 +285,29 @@ def made(
     return make
 
 
+def test_a_stranger_s_schema_cannot_keep_the_worker_busy() -> None:
+    evil = "^(a+)+$"
+    check = compile_schema(
+        {
+            "type": "object",
+            "properties": {"x": {"type": "string", "pattern": evil, "maxLength": 90}},
+            "patternProperties": {evil: {}},
+            "additionalProperties": False,
+        },
+        foreign=True,
+    )
+    assert check({"x": "a" * 40 + "b", "a" * 40 + "b": 1}) is None
+    assert check({"x": 1}) == "x: must be a text."
+    twice = {f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(40)}
+    schema = {"type": "object", "$defs": {**twice, "d40": {}}, "$ref": "#/$defs/d0"}
+    assert compile_schema(schema, foreign=True)({}) is not None
+    deep: dict[str, Any] = {"type": "object"}
+    for _ in range(200):
+        deep = {"type": "object", "properties": {"a": deep}}
+    with pytest.raises(ConfigError, match="nest too deeply"):
+        compile_schema(deep, foreign=True)
+
+
 async def test_a_tool_knows_where_it_is_called_from() -> None:
     seen: list[ToolContext] = []
 

@@ -39,12 +39,16 @@ for line in sys.stdin:
         answer(asked, {"protocolVersion": version, "capabilities": {"tools": {}},
                        "serverInfo": {"name": "x", "version": "1"}})
     elif method == "tools/list":
-        names = ["environment", "flood", "end"]
+        names = ["environment", "flood", "end", "chatter"]
         answer(asked, {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in names]})
     elif method == "tools/call" and asked["params"]["name"] == "flood":
         print("x" * (9 * 1024 * 1024), flush=True)
     elif method == "tools/call" and asked["params"]["name"] == "end":
         sys.exit(3)
+    elif method == "tools/call" and asked["params"]["name"] == "chatter":
+        sys.stderr.write("y" * (40 * 1024 * 1024))
+        sys.stderr.flush()
+        answer(asked, {"content": [{"type": "text", "text": "said it all"}]})
     elif method == "tools/call":
         text = json.dumps(dict(os.environ))
         answer(asked, {"content": [{"type": "text", "text": text}]})
@@ -133,6 +137,11 @@ async def test_a_server_that_floods_or_ends_is_started_again(tmp_path: Path, how
         with pytest.raises(ToolError, match="It may or may not have been done"):
             await port.call(f"s.{how}")
         assert await port.call("s.environment")
+
+
+async def test_a_server_may_say_on_standard_error_what_it_likes(tmp_path: Path) -> None:
+    async with started(tmp_path, "plain") as port:
+        assert await port.call("s.chatter") == "said it all"
 
 
 @pytest.mark.parametrize(

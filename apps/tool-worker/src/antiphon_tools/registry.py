@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from antiphon_contracts import ConfigError, ToolSpec
@@ -17,8 +17,16 @@ log = structlog.get_logger(__name__)
 Check = Callable[[Mapping[str, Any]], str | None]
 """Takes arguments; returns what is wrong with them in a sentence, or None."""
 
-CompileSchema = Callable[[Mapping[str, Any]], Check]
-"""Takes a JSON Schema; raises ConfigError if it is none."""
+
+class CompileSchema(Protocol):
+    """Makes the check of a tool's arguments."""
+
+    def __call__(self, schema: Mapping[str, Any], *, foreign: bool) -> Check:
+        """Return the check for a JSON Schema, which a stranger may have written.
+
+        Raises:
+            ConfigError: it is none.
+        """
 
 
 class Registry:
@@ -61,7 +69,8 @@ class Registry:
                 faults.append(f"The tool {name} is there twice; the first one is used.")
                 continue
             try:
-                accepted[name] = (tool, self._compile(tool.spec.parameters))
+                foreign = tool.spec.source != "installed"
+                accepted[name] = (tool, self._compile(tool.spec.parameters, foreign=foreign))
             except ConfigError as error:
                 faults.append(f"The tool {name} cannot be used: {error}.")
         self._sources[source] = accepted

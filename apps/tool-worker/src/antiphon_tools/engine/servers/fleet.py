@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from antiphon_runtime import running
 from antiphon_runtime.extras import install_command
 from antiphon_runtime.upstream import Notes
 
+from antiphon_tools.engine.schema import compile_schema
 from antiphon_tools.engine.servers.http import http_streams
 from antiphon_tools.engine.servers.session import Connect, Offer, Session, State
 from antiphon_tools.engine.servers.stdio import Command, stdio_streams
@@ -101,15 +102,21 @@ class Fleet:
             self._connect_by(name, section),
             start_timeout_s=section.start_timeout_s,
             wants_resources=section.resources,
-            on_offer=lambda offer: self._on_offer(name, offer),
+            on_offer=lambda offer: self._on_offer(name, session, offer),
             on_state=lambda state, reason: self._on_state(name, session, state, reason),
         )
         task = self._group.create_task(_after(before, session), name=f"server:{name}")
         self._ships[name] = _Ship(section, session, task)
 
-    def _on_offer(self, name: str, offer: Offer) -> None:
-        ship = self._ships[name]
-        faults = self._offer(_source(name), tools_of(ship.session, ship.section, offer))
+    async def _on_offer(self, name: str, session: Session, offer: Offer) -> None:
+        ship = self._ships.get(name)
+        if ship is None or ship.session is not session:
+            return  # the file does not name it any more
+        tools = tools_of(session, ship.section, offer)
+        await asyncio.to_thread(_compile_schemas, tools)
+        if self._ships.get(name) is not ship:
+            return
+        faults = self._offer(_source(name), tools)
         log.info("server.offers", server=name, tools=len(offer.tools), refused=len(faults))
         if faults:
             self._health.note(f"server-tools:{name}", " ".join(faults))
@@ -177,6 +184,13 @@ def check_library(sections: Mapping[str, ServerSection]) -> None:
     if any(section.enabled for section in sections.values()) and find_spec("mcp") is None:
         msg = f"MCP servers need the package mcp: {install_command('tools')}"
         raise ConfigError(msg)
+
+
+def _compile_schemas(tools: Iterable[Tool]) -> None:
+    """Compile what the registry will want, which for many tools takes seconds."""
+    for tool in tools:
+        with suppress(ConfigError):  # the registry says so
+            compile_schema(tool.spec.parameters, foreign=True)
 
 
 def _source(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -16,8 +16,6 @@ from antiphon_runtime import running
 from antiphon_tools.tool import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from mcp import Client
     from mcp.client._transport import TransportStreams
     from mcp.client.session import IncomingMessage
@@ -38,7 +36,11 @@ STABLE_S = 10.0
 """A session that held so long is followed by another at once."""
 WAIT_S = 15.0
 """How long a call waits for a server that is being started."""
+RELIST_S = 2.0
+"""A server that says again and again that its list has changed is asked no more often."""
 MAX_PAGES = 100
+MAX_LISTED = 2_000
+"""What a server lists beyond this is not looked at."""
 MAX_REASON_CHARS = 200
 
 State = Literal["starting", "up", "down"]
@@ -91,7 +93,7 @@ class Session:
         *,
         start_timeout_s: float,
         wants_resources: bool,
-        on_offer: Callable[[Offer], None],
+        on_offer: Callable[[Offer], Awaitable[None]],
         on_state: Callable[[State, str], None],
     ) -> None:
         self.name = name
@@ -144,10 +146,11 @@ class Session:
                 async with self._opened() as client:
                     offer = await self._listed(client)
                     limit.reschedule(None)
-                    self._client = client
-                    self._on_offer(offer)
-                    self._enter("up", "")
-                    await self._attend(client)
+                    await self._on_offer(offer)
+                    if not self._stopping.is_set():
+                        self._client = client
+                        self._enter("up", "")
+                        await self._attend(client)
         except TimeoutError:
             return f"it did not start within {self._start_timeout_s:g} s"
         except AntiphonError as error:
@@ -190,9 +193,10 @@ class Session:
             await self._relist.wait()
             self._relist.clear()
             try:
-                self._on_offer(await self._listed(client))
+                await self._on_offer(await self._listed(client))
             except EngineError as error:
                 log.warning("server.not_listed", server=self.name, reason=str(error))
+            await asyncio.sleep(RELIST_S)
 
     async def _listen(self, client: Client) -> None:
         """Subscribe to changes where the protocol wants it; older servers tell unasked."""
@@ -305,9 +309,9 @@ async def _all(
         page = await ask(cursor)
         found += items(page)
         cursor = page.next_cursor
-        if not cursor:
+        if not cursor or len(found) >= MAX_LISTED:
             break
-    return found
+    return found[:MAX_LISTED]
 
 
 async def _resources(client: Client) -> Sequence[Resource]:

@@ -30,6 +30,8 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 END_S = 2.0
 """How long a server may take to end by itself, and again after SIGTERM."""
 _LOOK_S = 0.01
+_ERROR_BYTES = 64 * 1024
+_ERROR_LINES = 50  # of each piece
 _ERROR_CHARS = 500
 
 
@@ -178,8 +180,10 @@ async def _write(
 
 
 async def _log_errors(name: str, process: asyncio.subprocess.Process) -> None:
-    while process.stderr is not None and (line := await _line(process.stderr)):
-        log.debug("server.said", server=name, line=line.decode(errors="replace")[:_ERROR_CHARS])
+    # Not line by line: one that does not end must not stop the server.
+    while process.stderr is not None and (said := await process.stderr.read(_ERROR_BYTES)):
+        for line in said.splitlines()[:_ERROR_LINES]:
+            log.debug("server.said", server=name, line=line[:_ERROR_CHARS].decode(errors="replace"))
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

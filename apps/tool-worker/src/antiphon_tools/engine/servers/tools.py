@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_TOOLS = 200
 MAX_DESCRIPTION_CHARS = 600
 MAX_SCHEMA_BYTES = 16 * 1024
+MAX_SCHEMAS_BYTES = 512 * 1024
+"""Of all of a server's tools; to look at them takes 15 s per MB."""
 READ_RESOURCE = "read_resource"
 _SHOWN_RESOURCES = 15
 _SHOWN_CHARS = 1_500
@@ -78,13 +80,15 @@ def _tools(session: Session, section: ServerSection, offer: Offer) -> Iterator[M
     allowed = [tool for tool in offer.tools if _is_allowed(tool.name, section)]
     if len(allowed) > MAX_TOOLS:
         log.warning("server.too_many_tools", server=session.name, count=len(allowed))
+    left = MAX_SCHEMAS_BYTES
     for tool in allowed[:MAX_TOOLS]:
-        schema = _schema(tool)
-        if schema is None:
+        schema, size = _schema(tool)
+        if size > min(MAX_SCHEMA_BYTES, left):
             log.warning(
                 "server.tool_refused", server=session.name, detail="its schema is too large"
             )
         else:
+            left -= size
             yield _tool(session, section, tool, schema)
 
 
@@ -160,12 +164,11 @@ def _description(text: str) -> str:
     return text if len(text) <= MAX_DESCRIPTION_CHARS else f"{text[:MAX_DESCRIPTION_CHARS]}…"
 
 
-def _schema(tool: ServerTool) -> dict[str, Any] | None:
-    """Return a tool's schema without what only readers of schemas need; None if it is too large."""
+def _schema(tool: ServerTool) -> tuple[dict[str, Any], int]:
+    """Return a tool's schema without what only readers of schemas need, and its size in bytes."""
     schema: dict[str, Any] = {"type": "object"}  # some servers leave it out
     schema |= {k: v for k, v in tool.input_schema.items() if k not in {"$schema", "title"}}
     try:
-        size = len(orjson.dumps(schema))
+        return schema, len(orjson.dumps(schema))
     except orjson.JSONEncodeError:
-        return None
-    return schema if size <= MAX_SCHEMA_BYTES else None
+        return schema, MAX_SCHEMA_BYTES + 1  # it nests too deeply
