@@ -20,7 +20,7 @@ from antiphon_contracts import (
 )
 from antiphon_runtime import Bus
 
-from antiphon_tools.tool import ToolError
+from antiphon_tools.tool import Origin, ToolError
 
 _TOP_K = 5
 _MAX_TOKENS = 1_000
@@ -33,12 +33,16 @@ class BusMemory:
         bus: both memory requests must be declared to it.
         call: the call; its id goes into the request's, so that a call that is repeated after a
             crash is stored once.
+        origin: told when pieces of web pages are among what was found.
         timeout_s: how long memory is waited for.
     """
 
-    def __init__(self, bus: Bus, call: Message[ToolCall], *, timeout_s: float) -> None:
+    def __init__(
+        self, bus: Bus, call: Message[ToolCall], origin: Origin, *, timeout_s: float
+    ) -> None:
         self._bus = bus
         self._call = call
+        self._origin = origin
         self._timeout_s = timeout_s
 
     async def remember(self, text: str) -> Sequence[str]:
@@ -68,6 +72,8 @@ class BusMemory:
             )
         if found.error is not None:
             raise ToolError(found.error)
+        if any(result.is_from_outside for result in found.results):
+            self._origin.is_outside = True
         return [result.text for result in found.results]
 
 

@@ -213,12 +213,13 @@ class Executor:
 
     async def _call(self, tool: Tool, message: Message[ToolCall]) -> ToolResult:
         """Call the tool: the boundary to foreign code, where every error becomes a result."""
-        spec = tool.spec
+        spec, context = tool.spec, self._context_of(message)
         limit = asyncio.timeout(spec.timeout_s)
         try:
             async with limit:
-                value = await tool(message.data.arguments, self._context_of(message))
-            return ToolResult(name=spec.name, result=_bounded(value), untrusted=spec.untrusted)
+                value = await tool(message.data.arguments, context)
+            untrusted = spec.untrusted or context.origin.is_outside
+            return ToolResult(name=spec.name, result=_bounded(value), untrusted=untrusted)
         except ToolError as error:
             # A foreign tool's sentence is foreign too.
             return _error(spec.name, error.code, str(error), untrusted=spec.untrusted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -43,6 +43,18 @@ class Memory(Protocol):
         """
 
 
+@dataclass(slots=True)
+class Origin:
+    """Where a result came from.
+
+    Attributes:
+        is_outside: whether something in it is from outside the house, though the tool's results
+            usually are not.
+    """
+
+    is_outside: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """Where a tool is called from and what it may use.
@@ -54,6 +66,7 @@ class ToolContext:
         clock: the time now, with a time zone.
         zone: the house's time zone; None is the system's.
         call_id: the call's own id; the same when it is repeated.
+        origin: to be set by what reads something from outside the house during the call.
     """
 
     site_id: str
@@ -62,6 +75,7 @@ class ToolContext:
     clock: Callable[[], datetime]
     zone: tzinfo | None = None
     call_id: str = ""
+    origin: Origin = field(default_factory=Origin)
 
 
 @runtime_checkable

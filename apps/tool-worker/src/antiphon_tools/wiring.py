@@ -50,7 +50,7 @@ from antiphon_tools.reloading import FollowedFile
 from antiphon_tools.service import Executor, Guard
 from antiphon_tools.settings import ToolsSettings, file_of
 from antiphon_tools.taint import Taints
-from antiphon_tools.tool import Tool, ToolContext, ToolError
+from antiphon_tools.tool import Origin, Tool, ToolContext, ToolError
 from antiphon_tools.tools_file import ToolsFile
 
 GROUP = "antiphon.tools"
@@ -144,8 +144,8 @@ def build(
     _note(health, faults)
 
     def context_of(call: Message[ToolCall]) -> ToolContext:
-        memory = BusMemory(bus, call, timeout_s=settings.memory_timeout_s)
-        return ToolContext(call.site_id, call.turn_id, memory, clock, zone, call.id)
+        memory = BusMemory(bus, call, origin := Origin(), timeout_s=settings.memory_timeout_s)
+        return ToolContext(call.site_id, call.turn_id, memory, clock, zone, call.id, origin)
 
     lasting = _LASTING.setdefault(bus, Lasting())
     guard = Guard(

@@ -18,7 +18,7 @@ from antiphon_llm.service.filters import (
     WithoutThoughts,
 )
 from antiphon_llm.service.model import ChatMessage, Prompt
-from antiphon_llm.service.outside import as_data, is_from_outside
+from antiphon_llm.service.outside import as_data
 from antiphon_llm.service.persona import NOBODY, PersonaCard
 from antiphon_llm.service.question import Question
 
@@ -256,8 +256,8 @@ def _from(note: MemoryResult) -> str:
 
 
 def _notes(notes: tuple[MemoryResult, ...]) -> str:
-    own = "".join(map(_line, (note for note in notes if not is_from_outside(note))))
-    found = "".join(map(_line, filter(is_from_outside, notes)))
+    own = "".join(map(_line, (note for note in notes if not note.is_from_outside)))
+    found = "".join(map(_line, (note for note in notes if note.is_from_outside)))
     marked = f"Notes from web pages. {as_data(found.rstrip())}\n\n" if found else ""
     return (f"Notes:\n{own}\n" if own else "") + marked
 

@@ -31,7 +31,6 @@ from antiphon_llm.service.context import ContextSource, Known, conversation_of
 from antiphon_llm.service.draft import Draft
 from antiphon_llm.service.model import Declined, Prompt, ToolsUnsupported
 from antiphon_llm.service.orders import NOT_UNDERSTOOD, is_order
-from antiphon_llm.service.outside import is_from_outside
 from antiphon_llm.service.phrases import CHECKING, OTHER_MODEL, in_language
 from antiphon_llm.service.question import Question
 from antiphon_llm.service.rounds import End, Rounds
@@ -217,7 +216,7 @@ class Replies:
         known = known.for_profile(brain.profile)
         question, prompt = self._prompt(brain, draft.request, known, specs)
         draft.notes, draft.model = question.notes, brain.model.name
-        calling.tainted = calling.tainted or any(map(is_from_outside, question.notes))
+        calling.tainted = calling.tainted or any(note.is_from_outside for note in question.notes)
         draft.before_first = partial(self._announce, chain, brain, draft)
         rounds = Rounds(
             brain.model,

@@ -81,6 +81,11 @@ class MemoryResult(Payload):
     kind: Literal["memory", "document"] = "memory"
     link: str = ""
 
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether it is a piece of a web page: strangers wrote it."""
+        return self.link.lower().startswith(("http://", "https://"))
+
 
 class MemoryResults(Payload):
     """The memories found, best first.
