@@ -39,8 +39,35 @@ _OPERATORS = (
     (re.compile(r"\bcubed\b"), "**3"),
     (re.compile(r"\b(?:the )?square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
     (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
-    (re.compile(r"\b(?:equals?|is|are|makes?)$|=$"), ""),
+    (re.compile(r"\b(?:equals?|is|are|be|makes?|make|come to|give(?: me)?|altogether)$|=$"), ""),
 )
+_TIMES_TABLE = re.compile(
+    r"\b(?P<many>\w+) (?P<digit>two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)e?s\b",
+    re.IGNORECASE,
+)
+_N = r"(\d+(?:\.\d+)?)"
+_WORD_ORDERS = (
+    (re.compile(r"\ba (?=\d)"), ""),
+    (re.compile(rf"^divide {_N} by {_N}$"), r"\1/\2"),
+    (re.compile(rf"^(?:multiply|times) {_N} (?:by|and|with) {_N}$"), r"\1*\2"),
+    (
+        re.compile(rf"^(?:the )?(?:add|sum of|total of) {_N} (?:and|to|with) {_N}(?: together)?$"),
+        r"\1+\2",
+    ),
+    (re.compile(rf"^(?:the )?product of {_N} and {_N}$"), r"\1*\2"),
+    (re.compile(rf"^(?:the )?difference (?:between|of) {_N} and {_N}$"), r"\1-\2"),
+    (re.compile(rf"^(?:subtract|take|deduct) {_N} (?:away )?from {_N}$"), r"\2-\1"),
+    (re.compile(rf"{_N} (?:take away|subtract|less) {_N}"), r"\1-\2"),
+    (re.compile(rf"{_N} (?:times by|lots of|groups of) {_N}"), r"\1*\2"),
+    (re.compile(rf"^(?:a |1 )?half (?:of )?{_N}$"), r"1/2*\1"),
+    (re.compile(rf"^(?:a |1 )?(?:third|3rd) of {_N}$"), r"1/3*\1"),
+    (re.compile(rf"^(?:a |1 )?quarter of {_N}$"), r"1/4*\1"),
+    (re.compile(rf"^{_N} quarters of {_N}$"), r"\1/4*\2"),
+    (re.compile(rf"^{_N} (?:thirds|3rds) of {_N}$"), r"\1/3*\2"),
+    (re.compile(rf"^(?:double|twice) {_N}$"), r"2*\1"),
+    (re.compile(rf"^(?:triple|3 times) {_N}$"), r"3*\1"),
+)
+"""Sums whose words do not stand where the operators do."""
 # Possessive: with `+` alone a run of digits before a letter takes time without end.
 _ARITHMETIC = re.compile(r"(?:\d++(?:\.\d++)?+|[-+*/() ]|sqrt)++")
 _IS_WRITTEN_OTHERWISE = re.compile(
@@ -85,12 +112,17 @@ def as_expression(text: str) -> str | None:
     expression = text.lower().strip(" ?.!")
     if _IS_WRITTEN_OTHERWISE.search(expression):
         return None
-    for pattern, operator in _OPERATORS:
+    for pattern, operator in (*_WORD_ORDERS, *_OPERATORS):
         expression = pattern.sub(operator, expression)
     expression = " ".join(expression.split())
     if not _ARITHMETIC.fullmatch(expression) or not _HAS_OPERATION.search(expression):
         return None
     return expression if _is_well_formed(expression) else None
+
+
+def times_tables(text: str) -> str:
+    """Return `six sevens` as `six times seven`."""
+    return _TIMES_TABLE.sub(r"\g<many> times \g<digit>", text)
 
 
 def _is_well_formed(expression: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from antiphon_router import phrases
 from antiphon_router.intents import Intent
@@ -30,10 +29,12 @@ NEEDS = {
 """Intents that only a tool can carry out: without it they are for the language model."""
 
 MAX_NAME_WORDS = 4
+MIN_PLAIN_SCENE_WORDS = 2
+"""Of a scene's name that is said without `scene`: a single one is an everyday word."""
 PERCENT = 100
 _NO_NAMES = re.compile(
     r"\b(?:is|are|was|does|do|did|what|how|why|when|who|where|can|could|would|if|that|this|it|on|off"
-    r"|timers?|alarms?|reminders?|q[a-z]+q|all|every|any|no|not|and then)\b",
+    r"|timers?|alarms?|reminders?|needs?|wants?|q[a-z]+q|all|every|any|no|not|and then)\b",
     re.IGNORECASE,
 )
 _NO_NAME_BEGINS = re.compile(
@@ -116,16 +117,24 @@ def _snooze(found: Found) -> dict[str, str] | None:
 
 
 def _when(found: Found) -> Moment:
-    when = found.get("when")
-    return when if isinstance(when, Moment) else Moment()
+    """Return the moment; its day may have been said apart from its time."""
+    when, often = (found.get(slot) for slot in ("when", "often"))
+    if not isinstance(when, Moment):
+        return Moment()
+    if not isinstance(often, Moment):
+        return when
+    return Moment(
+        at=when.at or often.at,
+        day=when.day or often.day,
+        days=when.days or often.days,
+        part=when.part or often.part,
+    ).settled
 
 
 def _alarm_set(found: Found) -> dict[str, str] | None:
     if "duration" in found:
         return {"after_s": _seconds(found)}
-    when, often = _when(found), found.get("often")
-    if isinstance(often, Moment):
-        when = replace(when, day=when.day or often.day, days=when.days or often.days)
+    when = _when(found)
     return _with_name(found, when.slots()) if when.at else None
 
 
@@ -166,10 +175,21 @@ def _items(found: Found) -> dict[str, str] | None:
     pattern = _BETWEEN_ITEMS if _ITEM_LISTS.search(name) else _BETWEEN_TASKS
     items = [_ITEM_ARTICLE.sub("", item.strip(_QUOTES)) for item in pattern.split(_raw(found))]
     items = [item for item in items if item]
+    if "bare_items" in found and _NO_BARE_ITEMS.search(_raw(found)):
+        return None
     if not items or any(item.lower() in _NO_ITEM for item in items):
         return None
     return {"items": "|".join(items), "list": name}
 
+
+_NO_BARE_ITEMS = re.compile(
+    r"\b(?:is|are|was|were|be|been|has|have|had|does|do|did|what|how|why|when|who|whose|which|where"
+    r"|can|could|would|should|will|if|i|you|he|she|we|they|it|not|no|take|takes|remove|delete"
+    r"|cross|clear|read|show|tell|find|look|check|put|got|get|went|go|goes|off|everything"
+    r"|anything|nothing|something)\b|n't\b",
+    re.IGNORECASE,
+)
+"""Words of a sentence about a list; what is to go on it has none where no verb says so."""
 
 _ITEM_ARTICLE = re.compile(
     r"^(?:some|the|more|an?)\b (?!(?:few|couple|dozen|lot|bit)\b)", re.IGNORECASE
@@ -177,7 +197,7 @@ _ITEM_ARTICLE = re.compile(
 
 
 def _raw(found: Found) -> str:
-    value = found.get("items", "")
+    value = found.get("items", found.get("bare_items", ""))
     return value if isinstance(value, str) else ""
 
 
@@ -203,7 +223,11 @@ def _device(found: Found) -> dict[str, str] | None:
 
 
 def _scene(found: Found) -> dict[str, str] | None:
-    return {"scene": _text(found, "scene")}
+    """Return the scene; `it's time for dinner` starts none, `it's movie night` does."""
+    plain = _text(found, "plain")
+    if plain and len(plain.split()) < MIN_PLAIN_SCENE_WORDS:
+        return None
+    return {"scene": plain or _text(found, "scene")}
 
 
 def _place(found: Found) -> str | None:

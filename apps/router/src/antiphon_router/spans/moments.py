@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = (
@@ -55,6 +55,13 @@ class Moment:
     def usual_at(self) -> str:
         """The time of day; where none was said, the usual one of that part of the day."""
         return self.at or PART_OF_DAY[self.part]
+
+    @property
+    def settled(self) -> Moment:
+        """The same, its time in the part of the day that was said apart from it."""
+        if not (self.at.endswith("?") and self.part):
+            return self
+        return replace(self, at=_in_part(self.at.rstrip("?"), self.part))
 
     def slots(self) -> dict[str, str]:
         """Return it as an intent's slots."""
@@ -136,9 +143,8 @@ def moment_of(text: str, begin: int, *, plain_hours: bool) -> tuple[Moment, int]
 def _moment(parts: dict[str, str | tuple[int, ...]]) -> Moment:
     part, clock = str(parts.get("part", "")), str(parts.get("clock", ""))
     day, days = str(parts.get("day", "")), parts.get("days", ())
-    if clock.endswith("?") and part:
-        clock = _in_part(clock.rstrip("?"), part)
-    return Moment(at=clock, day=day, days=days if isinstance(days, tuple) else (), part=part)
+    days = days if isinstance(days, tuple) else ()
+    return Moment(at=clock, day=day, days=days, part=part).settled
 
 
 def _in_part(clock: str, part: str) -> str:

@@ -29,9 +29,14 @@ _GLUED = re.compile(
 )
 _WORD_START = re.compile(r"(?<!\w)(?=\w)")
 _PERCENT = re.compile(
-    r"\b(\d++(?:\.\d++)?+)(?: ?%| (?:per ?cent|prozent|pour ?cents?)\b)", re.IGNORECASE
+    r"\b(?P<whole>\d++(?:\.\d++)?+)(?: ?%| (?:per ?cent|prozent|pour ?cents?)\b)", re.IGNORECASE
 )
-_NUMBER = re.compile(r"(?<![\w.:])(?:minus |-)?(\d++(?:\.\d++)?+)(?![\w:%/]|\.\d)", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?<![\w.:])(?:minus |-)?(?:(?:a |1 )?(?P<part>half(?: of)?|quarter of|3 quarters of) (?:an?|1)\b"
+    r"|(?P<whole>\d++(?:\.\d++)?+)(?![\w:%/]|\.\d)(?: and (?:a |1 )?(?P<rest>half|quarter)\b)?)",
+    re.IGNORECASE,
+)
+_PARTS = {"half": 0.5, "quarter": 0.25, "3 quarters": 0.75}
 
 
 def tag_of(kind: str, place: int) -> str:
@@ -117,9 +122,17 @@ def _tag_numbers(tagged: Tagged, kind: str, pattern: re.Pattern[str]) -> None:
         found = pattern.search(tagged.text, at)
         if found is None:
             return
-        value = float(found.group(1))
+        value = _value(found)
         is_negative = found.group().startswith(("-", "minus", "Minus"))
         at = _put(tagged, kind, place, -value if is_negative else value, found.start(), found.end())
+
+
+def _value(found: re.Match[str]) -> float:
+    said = found.groupdict()
+    if part := said.get("part"):
+        return _PARTS[part.lower().removesuffix(" of")]
+    rest = said.get("rest")
+    return float(said["whole"]) + (_PARTS[rest.lower()] if rest else 0.0)
 
 
 def _put(tagged: Tagged, kind: str, place: int, value: Value, begin: int, end: int) -> int:
