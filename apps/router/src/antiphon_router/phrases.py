@@ -182,12 +182,15 @@ def is_vague(text: str) -> bool:
     return words <= _VAGUE | _PERSONS and not re.search(r"\d", text)
 
 
+FEWEST_WORDS_OF_A_FACT = 3
 _WH_WORDS = {"what", "when", "where", "who", "whom", "whose", "which", "why", "how"}
 _AUXILIARIES = {"is", "are", "was", "were", "do", "does", "did", "can", "could", "would"}
 QUESTION_WORDS = _WH_WORDS | _AUXILIARIES
 
 
-def is_question(text: str) -> bool:
-    """Whether a text to remember is really a question."""
-    first, _, _ = text.lower().partition(" ")
-    return first in QUESTION_WORDS
+def is_fact(text: str) -> bool:
+    """Whether a text can be remembered: no question, no bare name, nothing said of `that`."""
+    words = text.lower().split()
+    if words[0] in QUESTION_WORDS or words[-1] in _VAGUE:
+        return False
+    return len(words) >= FEWEST_WORDS_OF_A_FACT or any(char.isdigit() for char in text)

@@ -255,11 +255,23 @@ def _time(found: Found) -> dict[str, str] | None:
     return None if zone is None else {"zone": zone}
 
 
+_LENGTHS_S = (("weeks", 604_800), ("days", 86_400), ("hours", 3600), ("minutes", 60))
+
+
+def _of_length(length_s: str | float | Moment, besides: str) -> tuple[str | float | Moment, str]:
+    """Return a duration in the largest unit that it is whole in, not in that it is asked for."""
+    if isinstance(length_s, float):
+        for unit, unit_s in _LENGTHS_S:
+            if unit != besides and length_s % unit_s == 0:
+                return length_s / unit_s, unit
+    return length_s, "seconds"
+
+
 def _convert(found: Found) -> dict[str, str] | None:
     to_unit, from_unit = _text(found, "to_unit"), _text(found, "from_unit")
     value = found.get("number", 1.0)
     if "duration" in found:
-        value, from_unit = found["duration"], "seconds"
+        value, from_unit = _of_length(found["duration"], besides=to_unit)
     if not isinstance(value, float) or not from_unit or from_unit == to_unit:
         return None
     return {"value": number(value), "from_unit": from_unit, "to_unit": to_unit}

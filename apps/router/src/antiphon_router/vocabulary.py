@@ -12,6 +12,8 @@ USUAL_LISTS = ("shopping", "to do")
 """Lists that people speak of whether or not there is one yet."""
 
 
+_HAS_ONE_DOOR = ("garage", "shed")
+"""What people open and mean its door."""
 LONGEST_S = 15.0
 CONFIRMING_S = 45.0
 
@@ -96,4 +98,5 @@ def _variants(spoken: str) -> list[str]:
     number = bare.removesuffix("s") if bare.endswith("s") else f"{bare}s"
     where, _, what = bare.rpartition(" ")
     there = [f"{what} in {where}", f"{what} in the {where}"] if where else []
-    return [other for other in (bare, number, *there) if other != spoken]
+    short = [where] if what == "door" and where in _HAS_ONE_DOOR else []
+    return [other for other in (bare, number, *there, *short) if other != spoken]

@@ -24,13 +24,18 @@ _REQUEST = re.compile(r"(?:please|can you|could you|would you|will you)\b", re.I
 _PLEASE = re.compile(r",? please$", re.IGNORECASE)
 _OPENING = re.compile(
     r"^(?:(?:hey|um|uh|well|so|okay|ok),? )?(?:please )?(?:(?:can|could) you (?:please )?)?"
-    r"(?:what is|what's|whats|what are|what does|what do|calculate|compute|work out|tell me what"
+    r"(?:what is|what's|whats|what are|what does|calculate|compute|work out|tell me what"
     r"|tell me|how much is|how much are|how much does|how many is|how many are|what would"
-    r"|what (?:do|would) (?:you|i|we) get (?:if|when) (?:you|i|we)|what (?:happens )?if (?:you|i|we)"
-    r"|if (?:you|i|we)|do you know what|give me|figure out|do)(?:,? )",
+    r"|what (?:do|would|will) (?:you|i|we) get (?:if|when) (?:you|i|we)|what (?:happens )?if (?:you|i|we)"
+    r"|if (?:you|i|we)|do you know what|give me|figure out|what do|do)(?:,? )",
     re.IGNORECASE,
 )
-_OF_TIMERS = re.compile(r"\b(?:timer|alarm|reminder)s?\b", re.IGNORECASE)
+_OF_ACTS = {
+    "forget": re.compile(r"\b(?:timer|alarm|reminder)s?\b", re.IGNORECASE),
+    "remember": re.compile(r"^to\b", re.IGNORECASE),
+}
+"""What is to be forgotten or remembered that may be an act, and not a fact, by intent."""
+_NOTHING = re.compile(r"(?!)")
 LANGUAGES = ("de", "en", "fr")
 OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
@@ -153,8 +158,8 @@ class HassilGrammar:
         if expression is not None:
             return Intent("sum", {"expression": expression})
         for name, slots in self._core.matches(words):
-            is_act = name == "forget" and _OF_TIMERS.search(slots["text"])
-            return (is_act and self._of_acts(wish)) or self._of_core(name, slots, words)
+            is_act = _OF_ACTS.get(name, _NOTHING).search(slots.get("text", ""))
+            return (self._of_acts(wish) if is_act else None) or self._of_core(name, slots, words)
         if wish != words:
             for name, slots in self._core.matches(wish):
                 if "text" not in slots:
@@ -261,7 +266,7 @@ def _about_memory(name: str, text: str, *, is_asked: bool) -> Intent | None:
         return Intent("dismiss")
     if is_asked or phrases.is_vague(text):
         return None
-    if name == "remember" and phrases.is_question(text):
+    if name == "remember" and not phrases.is_fact(text):
         return None
     return Intent(name, {"text": text})
 
