@@ -20,7 +20,10 @@ from command import Options, main, say
 from figures import Figure, Report, percentile
 
 DATA = Path(__file__).parents[1] / "apps" / "router" / "tests" / "data"
-COMMANDS = ("commands.tsv", *(f"commands_blind{part}.tsv" for part in ("", "2", "3", "4")))
+COMMANDS = (
+    *("commands.tsv", "commands5.tsv"),
+    *(f"commands_blind{part}.tsv" for part in ("", "2", "3", "4", "5")),
+)
 ROUNDS, QUICK_SAYINGS = 3, 20
 SITES = 300
 """So many that what is never played at one does not pile up there."""

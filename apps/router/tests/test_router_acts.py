@@ -117,6 +117,19 @@ async def test_what_rings_is_stopped_though_nothing_is_spoken() -> None:
         await h.timers.orders.until(2)
 
 
+async def test_what_rang_before_the_router_began_is_stopped() -> None:
+    rings = Timer(id="1", kind="timer", site_id="kitchen", state="ringing", left_s=0)
+    waits = Timer(id="2", kind="timer", site_id="bath", state="running", left_s=60)
+    async with home(timers=[rings, waits]) as h:
+        await settled()
+        assert await answer(h, "stop") == "Okay."
+        (order,) = h.timers.orders
+        assert isinstance(order, TimerChange)
+        assert order.action == "stop"
+        await answer(h, "stop", "bath")
+        assert len(h.timers.orders) == 1
+
+
 @pytest.mark.parametrize("text", ["turn off the alarm", "I'm awake", "never mind", "cancel that"])
 async def test_many_words_silence_an_alarm(text: str) -> None:
     async with home() as h:

@@ -31,6 +31,8 @@ def grammar(language: str) -> HassilGrammar:
         ("en", "commands_blind2.tsv", 80),
         ("en", "commands_blind3.tsv", 80),
         ("en", "commands_blind4.tsv", 80),
+        ("en", "commands5.tsv", 190),
+        ("en", "commands_blind5.tsv", 190),
         ("de", "commands_de.tsv", 20),
         ("fr", "commands_fr.tsv", 20),
     ],
@@ -50,7 +52,7 @@ def test_both_parts_hold_every_intent_and_share_no_words() -> None:
     assert len(names[1]) >= len(names[0]) - 1
 
 
-@pytest.mark.parametrize("part", ["", "_blind", "_blind3", "_blind4"])
+@pytest.mark.parametrize("part", ["", "_blind", "_blind3", "_blind4", "5", "_blind5", "_near5"])
 def test_what_is_for_the_language_model_is_left_to_it(part: str) -> None:
     texts = (DATA / f"chat{part}.txt").read_text(encoding="utf-8").splitlines()
     heard = {text: understood(grammar("en"), text) for text in texts}

@@ -51,7 +51,7 @@ def grammar() -> HassilGrammar:
         ("What day of the week is it?", "date"),
         ("Can you remember that my bicycle is red?", "remember"),
         ("Could you please remember that the bin goes out on Monday?", "remember"),
-        ("Remember the milk.", "remember"),
+        ("Remember the milk is sour.", "remember"),
         ("Remember to buy milk.", "remember"),
         ("Make a note that the key is under the mat.", "remember"),
         ("Never forget that I am allergic to nuts.", "remember"),

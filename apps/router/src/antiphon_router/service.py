@@ -134,6 +134,7 @@ class Dialogue:
                 history=self._historian.write(),
                 unplayed=self._hearing.sweep(),
                 recovery=self._recovery.apologise(),
+                ringing=self._commands.find_ringing(),
                 listening=self.listening.tend(),
             ) as group:
                 self._speculation.begin_in(group)

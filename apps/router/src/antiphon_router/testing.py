@@ -286,16 +286,21 @@ def _open_gate() -> asyncio.Event:
 
 @asynccontextmanager
 async def home(
-    settings: RouterSettings | None = None, *, data_dir: Path | None = None
+    settings: RouterSettings | None = None,
+    *,
+    data_dir: Path | None = None,
+    timers: Sequence[Timer] = (),
 ) -> AsyncIterator[Home]:
     """Run a router among scripted workers while the block runs.
 
     Args:
         settings: the router's.
         data_dir: for its journal; else a folder that is deleted at the end.
+        timers: those that there are already.
     """
     with TemporaryDirectory() as folder:
         async with House(requests=[ANNOUNCE, ASK_USER]) as house:
             home = Home(house)
+            home.timers.running.extend(timers)
             await home.move_in(settings or RouterSettings(), data_dir or Path(folder))
             yield home

@@ -22,7 +22,8 @@ class ScriptedTimers:
 
     Attributes:
         running: the timers.
-        orders: what was set (`TimerSet`), changed (`TimerChange`) and asked (`TimerQuery`).
+        orders: what was set (`TimerSet`), changed (`TimerChange`) and asked (`TimerQuery`); not
+            what the router asks of the whole house as it begins.
         refusal: what it answers instead, if anything.
     """
 
@@ -85,7 +86,8 @@ class ScriptedTimers:
 
     async def on_query(self, message: Message[TimerQuery]) -> TimerList:
         """Return the timers that fit."""
-        self.orders.add(message.data)
+        if not message.data.which.everywhere:
+            self.orders.add(message.data)
         return TimerList(timers=tuple(self._fits(message.data.which)))
 
     def _fits(self, which: TimerSelector) -> list[Timer]:

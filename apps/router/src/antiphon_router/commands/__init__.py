@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
-from antiphon_contracts import TimerEvent
+from antiphon_contracts import BusError, TimerEvent
 from antiphon_runtime import Bus
 
 from antiphon_router import phrases
@@ -49,6 +50,7 @@ class Commands:
         language: str = "en",
     ) -> None:
         self._language = LANGUAGES.get(language)
+        self._bus = bus
         self._asking = Asking(bus, clock)
         self._undoing = Undoing()
         self._timing = Timing(self._asking, self._undoing)
@@ -100,6 +102,12 @@ class Commands:
     def on_timer_event(self, event: TimerEvent) -> None:
         """Note what rings."""
         self._timing.ringing.on_event(event)
+
+    async def find_ringing(self) -> None:
+        """Learn what rings already, as the router begins; who is away then rings later."""
+        await self._bus.wait_connected()
+        with suppress(BusError):
+            await self._timing.find_ringing()
 
     def moved_on(self, site_id: str) -> None:
         """Something else was asked at a site: `cancel that` does not mean what was before."""

@@ -55,6 +55,10 @@ class Ringing:
         if not here:
             del self._timers[timer.site_id]
 
+    def found(self, timer: Timer) -> None:
+        """Note that a timer rings already."""
+        self._timers.setdefault(timer.site_id, {})[timer.id] = timer
+
     def at(self, site_id: str) -> bool:
         """Whether something rings at a site."""
         return site_id in self._timers
@@ -172,6 +176,18 @@ class Timing:
         order = TimerChange(action="cancel", which=_selector(command.slots, kind))
         done = await self._change(command, order)
         return _told(done, kind) or _changed(done, "cancel")
+
+    async def find_ringing(self) -> None:
+        """Learn what rings already, anywhere.
+
+        Raises:
+            BusError: the timer worker is away, busy or too slow.
+        """
+        query = TimerQuery(which=TimerSelector(everywhere=True))
+        found = await self._asking.request(TIMER_QUERY, query, Command("timer_list"))
+        for timer in found.timers:
+            if timer.state == "ringing":
+                self.ringing.found(timer)
 
     async def silence(self, command: Command) -> str:
         """Silence all that rings at the site; returns at once if nothing does."""

@@ -10,6 +10,7 @@ from antiphon_contracts import ConfigError
 from antiphon_router import phrases, units
 from antiphon_router.engine.bundled import BundledSentences
 from antiphon_router.engine.matching import Sentences
+from antiphon_router.engine.wording import POLITE_AFTER, with_place_beside, without_politeness
 from antiphon_router.intents import Intent
 from antiphon_router.places import zone_of
 from antiphon_router.readings import read
@@ -26,8 +27,9 @@ _OPENING = re.compile(
     r"^(?:(?:hey|um|uh|well|so|okay|ok),? )?(?:please )?(?:(?:can|could) you (?:please )?)?"
     r"(?:what is|what's|whats|what are|what does|calculate|compute|work out|tell me what"
     r"|tell me|how much is|how much are|how much does|how many is|how many are|what would"
-    r"|what (?:do|would|will) (?:you|i|we) get (?:if|when) (?:you|i|we)|what (?:happens )?if (?:you|i|we)"
-    r"|if (?:you|i|we)|do you know what|give me|figure out|what do|do)(?:,? )",
+    r"|what (?:do|would|will) (?:you|i|we) get (?:if|when) (?:you|i|we)"
+    r"|what (?:happens )?if (?:you|i|we)|if (?:you|i|we)|do you know what|give me"
+    r"|figure out|what do|do)(?:,? )",
     re.IGNORECASE,
 )
 _OF_ACTS = {
@@ -39,52 +41,6 @@ _NOTHING = re.compile(r"(?!)")
 LANGUAGES = ("de", "en", "fr")
 OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
-
-_POLITE_BEFORE = re.compile(
-    r"^(?:(?:hey|hi|hello|okay|ok|um+|uh+|er|erm|hmm|well|so|now|then|alright|all right|right|oh"
-    r"|and|but|yes|yeah|yep|no|nah|nope|oops|whoops|wait|sorry|actually|listen|quick|quickly|please"
-    r"|excuse me|right then|darling|dear|love|also|ah|ooh|bitte)[,.!]? )*"
-    r"(?:if you (?:can|could|would|don't mind)(?: please)?,? |i was wondering if you (?:can|could) "
-    r"|(?:do you think|is there any chance|any chance) (?:you|we) (?:can|could) "
-    r"|(?:would it be possible|would you be able|are you able|is it possible) to "
-    r"|(?:be a (?:dear|love|darling)|do me a favou?r) and "
-    r"|(?:can|could|would|will|won't|can't) (?:you|we)(?: please)?(?: just| quickly| kindly| maybe"
-    r"| possibly| go ahead and| be a dear and)* (?!mind)"
-    r"|(?:i want|i'd like|i would like|i'd love|we'd like)(?: you)? to |(?:i|we) need you to "
-    r"|go ahead and |go and |let's |just |kindly |try to |you (?:can|could|may|should) |help me "
-    r"|(?:can|could|may) (?:i|we) (?:please )?(?:have|get) "
-    r"|peux-tu |pourrais-tu |pouvez-vous )?(?:please )?(?:just |quickly )?",
-    re.IGNORECASE,
-)
-_POLITE_AFTER = re.compile(
-    r"(?:,? (?:please|thanks|thank you|thank you (?:very|so) much|thanks a lot|cheers|ta"
-    r"|for (?:me|us)|would you|will you|could you|can you|won't you|okay|ok|right now|right away"
-    r"|straight away|immediately|at once|then|mate|dear|love|darling|sweetheart|pal|buddy"
-    r"|real quick|quickly|if you (?:can|could|would|will|like|please|don't mind|wouldn't mind)"
-    r"|if (?:possible|that's (?:okay|ok|all right|alright))|when you (?:can|get a (?:chance|moment))"
-    r"|bitte|danke|merci|s'il te plaît|s'il vous plaît)|(?<!from),? now)*[ .?!]*$",
-    re.IGNORECASE,
-)
-_KINDLY = re.compile(r"^(?:please )?(?:(?:would|do) you mind|how about) (\w+ing)\b", re.IGNORECASE)
-_DOUBLED = ("set", "put", "get", "stop", "dim", "cancel", "shut")
-_SIMPLE = (
-    *("turn", "switch", "start", "add", "open", "close", "make", "give", "tell", "read", "pause"),
-    *("remind", "wake", "remove", "delete", "take", "repeat", "lower", "raise", "change", "mute"),
-    *("convert", "clear", "snooze", "play", "run", "time", "show", "check", "write", "note"),
-)
-_OF_GERUNDS = {f"{verb}{verb[-1]}ing": verb for verb in _DOUBLED} | {
-    f"{verb.removesuffix('e')}ing": verb for verb in (*_SIMPLE, "cancel")
-}
-_PLACE_LAST = re.compile(
-    r"^(?P<what>.+?) (?P<how>(?:on|off|out|up|down|open|closed|shut)(?: again)?|(?:to|at) (?:\w+ )?\w+%?)"
-    r"(?P<place> in the [\w ]+)$",
-    re.IGNORECASE,
-)
-_PLACE_FIRST = re.compile(
-    r"^(?P<place>in the [\w ]+?),? (?P<how>(?:turn|switch|put|open|close|shut|dim|set|make)"
-    r"(?: on| off)?) (?P<what>(?:(?:all )?(?:the|my) )?\w+)(?P<rest>.*)$",
-    re.IGNORECASE,
-)
 
 
 class HassilGrammar:
@@ -151,7 +107,7 @@ class HassilGrammar:
         words = " ".join(text.translate(_PLAIN_QUOTES).split())
         if not words or len(words) > MAX_CHARS:
             return None
-        wish = _plain_wish(words)
+        wish = without_politeness(words)
         expression = phrases.as_expression(
             _strip_question(self._tagger.in_digits(phrases.times_tables(wish)))
         )
@@ -178,7 +134,7 @@ class HassilGrammar:
     def look_further(self, text: str) -> Intent | None:
         """Return what the text asks for by the bundled sentences; blocks."""
         words = " ".join(text.translate(_PLAIN_QUOTES).split())
-        for name, slots in self._bundled.matches(_POLITE_AFTER.sub("", words)):
+        for name, slots in self._bundled.matches(POLITE_AFTER.sub("", words)):
             intent = read(name, slots, self._vocabulary)
             if intent is not None:
                 return intent
@@ -202,7 +158,7 @@ class HassilGrammar:
         found = self._first_that_makes_sense(tagged)
         if found is None and tagged.values and self._has_numbered_names:
             found = self._first_that_makes_sense(Tagged(self._tagger.in_digits(wish)))
-        reordered = _with_place_beside(wish) if found is None else wish
+        reordered = with_place_beside(wish) if found is None else wish
         return (
             found
             if reordered == wish
@@ -215,23 +171,6 @@ class HassilGrammar:
             if intent is not None:
                 return intent
         return None
-
-
-def _plain_wish(words: str) -> str:
-    """Return the words without those that are only polite."""
-    kindly = _KINDLY.match(words)
-    if kindly is not None and (verb := _OF_GERUNDS.get(kindly[1].lower())) is not None:
-        words = f"{verb}{words[kindly.end() :]}"
-    return _POLITE_AFTER.sub("", _POLITE_BEFORE.sub("", words))
-
-
-def _with_place_beside(wish: str) -> str:
-    """Return the words with the place beside the thing: `lights in the hall off`."""
-    if (last := _PLACE_LAST.match(wish)) is not None:
-        return f"{last['what']}{last['place']} {last['how']}"
-    if (first := _PLACE_FIRST.match(wish)) is not None:
-        return f"{first['how']} {first['what']} {first['place']}{first['rest']}"
-    return wish
 
 
 def _values(tagged: Tagged, slots: dict[str, str]) -> dict[str, str | float | Moment]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from antiphon_router.engine.sieve import Mesh, plain
+from antiphon_router.engine.sieve import Mesh, Need, plain
 from antiphon_router.spans import tags
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class Sentences:
 
     def __init__(self, sources: Iterable[str]) -> None:
         self._single = [single for source in sources for single in _parsed(source)]
+        self._by_needs: dict[tuple[Need, ...], list[int]] = {}
+        for place, (mesh, _) in enumerate(self._single):
+            self._by_needs.setdefault(mesh.needs, []).append(place)
         self._lists: dict[str, SlotList] = {}
         self._names: dict[str, list[str]] = {}
 
@@ -49,21 +52,28 @@ class Sentences:
 
     def _candidates(self, text: str) -> Iterator[Intents]:
         words = plain(text)
-        known: dict[str, bool] = {}
-
-        def is_there(name: str) -> bool:
-            if name not in known:
-                known[name] = self._is_there(name, words)
-            return known[name]
-
-        for mesh, intents in self._single:
-            if mesh.lets_pass(words, is_there):
+        known: dict[Need, bool] = {}
+        for place in sorted(self._places(words, known)):
+            mesh, intents = self._single[place]
+            if mesh.lets_pass(words):
                 yield intents
 
-    def _is_there(self, name: str, words: str) -> bool:
-        if name in tags.KINDS:
-            return f"q{name}" in words
-        return name not in self._names or any(spoken in words for spoken in self._names[name])
+    def _places(self, words: str, known: dict[Need, bool]) -> Iterator[int]:
+        for needs, places in self._by_needs.items():
+            for need in needs:
+                if (has := known.get(need)) is None:
+                    has = known[need] = self._has(need, words)
+                if not has:
+                    break
+            else:
+                yield from places
+
+    def _has(self, need: Need, words: str) -> bool:
+        if not isinstance(need, str):
+            return any(word in words for word in need)
+        if need in tags.KINDS:
+            return f"q{need}" in words
+        return need not in self._names or any(spoken in words for spoken in self._names[need])
 
 
 @cache

@@ -32,7 +32,8 @@ _PERCENT = re.compile(
     r"\b(?P<whole>\d++(?:\.\d++)?+)(?: ?%| (?:per ?cent|prozent|pour ?cents?)\b)", re.IGNORECASE
 )
 _NUMBER = re.compile(
-    r"(?<![\w.:])(?:minus |-)?(?:(?:a |1 )?(?P<part>half(?: of)?|quarter of|3 quarters of) (?:an?|1)\b"
+    r"(?<![\w.:])(?:minus |-)?(?:(?:a |1 )?(?P<part>half(?: of)?|quarter of|3 quarters of)"
+    r" (?:an?|1)\b"
     r"|(?P<whole>\d++(?:\.\d++)?+)(?![\w:%/]|\.\d)(?: and (?:a |1 )?(?P<rest>half|quarter)\b)?)",
     re.IGNORECASE,
 )
