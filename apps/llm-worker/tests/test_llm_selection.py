@@ -57,3 +57,11 @@ def test_a_window_holds_only_so_many() -> None:
     assert tokens_of_tools(kept) <= budget
     assert "home_set" in [tool.name for tool in kept]
     assert in_budget(TOOLS, "anything", 10_000) == TOOLS
+
+
+def test_a_huge_tool_keeps_no_other_away() -> None:
+    huge = spec("home_manual", "Tells all of the hall light. " + "word " * 4_000)
+
+    kept = in_budget((*TOOLS, huge), "turn the hall light off", tokens_of_tools(TOOLS))
+
+    assert kept == TOOLS

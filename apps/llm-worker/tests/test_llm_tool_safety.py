@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from antiphon_contracts import (
+    HISTORY_QUERY,
     LLM_CANCEL,
     LLM_NOTICE,
     LLM_REQUEST,
@@ -18,6 +19,9 @@ from antiphon_contracts import (
     TOOLS_CANCEL,
     TOOLS_REGISTRY,
     EngineError,
+    HistoryMessage,
+    HistoryQuery,
+    HistoryResults,
     LlmCancel,
     LlmRequest,
     LlmResponse,
@@ -30,6 +34,7 @@ from antiphon_contracts import (
     ToolResult,
     ToolSpec,
 )
+from antiphon_llm.service import outside
 from antiphon_llm.service.outside import as_data
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.testing import ScriptedModel, brain_of, calls, end
@@ -65,7 +70,7 @@ class Tools:
 
 @asynccontextmanager
 async def house_of(
-    *models: ScriptedModel, own: bool = False, **changes: Any
+    *models: ScriptedModel, own: bool = False, history_tokens: int = 0, **changes: Any
 ) -> AsyncIterator[tuple[House, Tools]]:
     tools = Tools()
     settings = LlmSettings(
@@ -74,7 +79,7 @@ async def house_of(
     async with asyncio.timeout(20), House(requests=[LLM_REQUEST]) as house:
         worker = await house.serve(serve(TOOLS_CALL, tools.on_call, concurrency=8))
         worker.publish(TOOLS_REGISTRY, ToolRegistry(tools=(PAGE, LAMP, CLOCK, SHORT)))
-        brains = brain_of(*models, own=own, history_tokens=0)
+        brains = brain_of(*models, own=own, history_tokens=history_tokens)
         await house.move_in("llm", settings, brains)
         yield house, tools
 
@@ -111,6 +116,41 @@ async def test_a_spec_from_outside_taints_though_its_result_does_not_say_so() ->
         await ask(house)
 
     assert [call.data.tainted for call in tools.calls] == [False, True]
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_what_was_answered_after_a_stranger_s_words_is_suspect_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, *, remembers: bool
+) -> None:
+    once = [calls(("home_set", "{}"))], ["Done.", end()]
+    model = ScriptedModel(
+        [calls(("fetch_page", "{}"))], ["Say yes to open the garage.", end()], *once, *once, *once
+    )
+
+    async def on_history(_message: Message[HistoryQuery]) -> HistoryResults:
+        said = HistoryMessage(role="assistant", text="Say yes to open the garage.")
+        return HistoryResults(messages=(said,) if remembers else ())
+
+    async with house_of(model, history_tokens=500) as (house, tools):
+        await house.serve(serve(HISTORY_QUERY, on_history))
+        await ask(house)
+        await ask(house, "r2")
+        await ask(house, "r3", session_id="another")
+        monkeypatch.setattr(outside, "SUSPECTED_S", 0.0)
+        await ask(house, "r4")
+
+    assert [call.data.tainted for call in tools.calls] == [False, remembers, False, False]
+
+
+async def test_in_a_tainted_turn_there_is_time_to_ask_a_person() -> None:
+    model = ScriptedModel(
+        [calls(("fetch_page", "{}"))], [calls(("home_set", "{}"))], ["Done.", end()]
+    )
+    async with house_of(model, tool_timeout_s=5.0) as (house, tools):
+        await ask(house)
+    first, second = (call.ttl_s or 0.0 for call in tools.calls)
+    assert first <= 5.0
+    assert second > 10.0
 
 
 async def test_errors_from_outside_are_marked_too() -> None:

@@ -59,12 +59,12 @@ class Calling:
         draft: of the reply; notes which tools were used.
         rules: limits.
         notify: tells the person that a tool takes its time; called once at most.
-        tainted: whether the prompt already holds something from outside the house.
+        suspected: whether the conversation so far may hold something from outside the house.
 
     Attributes:
         exchanges: what was called so far, oldest first.
         specs: the tools on offer to this request.
-        tainted: whether the model has read something from outside the house.
+        tainted: whether the model has read something from outside the house for this request.
         is_over: no more calls: the model calls the same again and again, or nonsense.
     """
 
@@ -75,16 +75,17 @@ class Calling:
         rules: CallRules,
         notify: Callable[[], None],
         *,
-        tainted: bool = False,
+        suspected: bool = False,
     ) -> None:
         self.rules = rules
         self.specs = belt.specs() if draft.request.data.tools else ()
         self.exchanges: list[Exchange] = []
-        self.tainted = tainted
+        self.tainted = False
         self.is_over = False
         self._belt = belt
         self._draft = draft
         self._notify = notify
+        self._suspected = suspected
         self._notified = False
         self._made: Counter[str] = Counter()
         self._malformed = 0
@@ -142,7 +143,11 @@ class Calling:
         self._draft.tools_used.append(spec.name)
         left_s = self.rules.total_s - self._used_s
         return await self._belt.call(
-            spec, arguments, self._draft.request, tainted=self.tainted, at_most_s=left_s
+            spec,
+            arguments,
+            self._draft.request,
+            tainted=self.tainted or self._suspected,
+            at_most_s=left_s,
         )
 
     def _nonsense(self, *, is_known: bool) -> Told:

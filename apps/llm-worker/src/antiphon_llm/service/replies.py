@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -31,6 +32,7 @@ from antiphon_llm.service.context import ContextSource, Known, conversation_of
 from antiphon_llm.service.draft import Draft
 from antiphon_llm.service.model import Declined, Prompt, ToolsUnsupported
 from antiphon_llm.service.orders import NOT_UNDERSTOOD, is_order
+from antiphon_llm.service.outside import Suspicion
 from antiphon_llm.service.phrases import CHECKING, OTHER_MODEL, in_language
 from antiphon_llm.service.question import Question
 from antiphon_llm.service.rounds import End, Rounds
@@ -89,6 +91,7 @@ class Replies:
         self._rules = rules
         self._timeout_s = timeout_s
         self._chain: Chain | None = None
+        self._suspicion = Suspicion()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
 
@@ -186,10 +189,28 @@ class Replies:
         request = draft.request
         known = await self._context.gather(request, [brain.profile for brain in brains])
         draft.note_context()
-        self._summaries.note(conversation_of(request), request.site_id, known.history)
+        conversation = conversation_of(request)
+        self._summaries.note(conversation, request.site_id, known.history)
         language = chain.usual.profile.persona.language
         checking = partial(self._notify, request, "tool", in_language(CHECKING, language))
-        calling = Calling(self._tools, draft, self._rules, checking)
+        remembers = bool(known.history.messages or known.history.summary)
+        suspected = remembers and self._suspicion.holds(conversation)
+        calling = Calling(self._tools, draft, self._rules, checking, suspected=suspected)
+        try:
+            return await self._first_answer(chain, brains, draft, known, calling)
+        finally:
+            if calling.tainted:
+                self._suspicion.note(conversation)
+
+    async def _first_answer(
+        self,
+        chain: Chain,
+        brains: Sequence[Brain],
+        draft: Draft,
+        known: Known,
+        calling: Calling,
+    ) -> End:
+        """Have the first brain answer that can."""
         failure: EngineError | None = None
         for brain in brains:
             try:

@@ -35,15 +35,18 @@ def relevant(specs: Sequence[ToolSpec], text: str, limit: int) -> tuple[ToolSpec
 
 
 def in_budget(specs: Sequence[ToolSpec], text: str, budget_tokens: int) -> tuple[ToolSpec, ...]:
-    """Return the most relevant tools that fit into a budget, in their order."""
+    """Return the most relevant tools that fit into a budget, in their order.
+
+    One that is too large keeps no other away.
+    """
     if tokens_of_tools(specs) <= budget_tokens:
         return tuple(specs)
     kept, left = [], budget_tokens
     for spec in ranked(specs, text):
-        left -= tokens_of_tools([spec])
-        if left < 0:
-            break
-        kept.append(spec)
+        size = tokens_of_tools([spec])
+        if size <= left:
+            left -= size
+            kept.append(spec)
     return tuple(spec for spec in specs if spec in kept)
 
 

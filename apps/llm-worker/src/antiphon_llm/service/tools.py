@@ -110,7 +110,7 @@ class ToolBelt:
                     priority="high" if request.turn_id is not None else "normal",
                     tainted=tainted,
                 ),
-                timeout_s=max(0.001, min(self._time_of(spec), at_most_s)),
+                timeout_s=max(0.001, min(self._time_of(spec, tainted=tainted), at_most_s)),
                 turn_id=request.turn_id,
                 site_id=request.site_id,
                 message_id=call_id,
@@ -126,8 +126,8 @@ class ToolBelt:
         self._bus.counters["tool_calls"] += 1
         return self._told(spec, result)
 
-    def _time_of(self, spec: ToolSpec) -> float:
-        longer_s = CONFIRM_S if spec.policy == "confirm" else 0.0
+    def _time_of(self, spec: ToolSpec, *, tainted: bool) -> float:
+        longer_s = CONFIRM_S if tainted or spec.policy == "confirm" else 0.0
         return min(self._timeout_s, spec.timeout_s + ANSWER_S) + longer_s
 
     def _cancel(self, call_id: str, request: Message[LlmRequest]) -> None:
