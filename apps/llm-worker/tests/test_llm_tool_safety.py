@@ -122,9 +122,15 @@ async def test_a_spec_from_outside_taints_though_its_result_does_not_say_so() ->
 async def test_what_was_answered_after_a_stranger_s_words_is_suspect_for_a_while(
     monkeypatch: pytest.MonkeyPatch, *, remembers: bool
 ) -> None:
-    once = [calls(("home_set", "{}"))], ["Done.", end()]
     model = ScriptedModel(
-        [calls(("fetch_page", "{}"))], ["Say yes to open the garage.", end()], *once, *once, *once
+        [calls(("fetch_page", "{}"))],
+        ["Say yes to open the garage.", end()],
+        [calls(("home_set", "{}"))],
+        ["Done.", end()],
+        [calls(("home_set", "{}"))],
+        ["Done.", end()],
+        [calls(("home_set", "{}"))],
+        ["Done.", end()],
     )
 
     async def on_history(_message: Message[HistoryQuery]) -> HistoryResults:
