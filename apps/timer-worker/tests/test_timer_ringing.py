@@ -131,6 +131,34 @@ async def test_a_name_is_spoken_once_after_the_first_chime(home: TimerHome) -> N
     assert [one.text for one in home.announced[1:]] == ["This is your wake up alarm."]
 
 
+async def test_of_very_many_at_once_a_few_are_named(home: TimerHome) -> None:
+    await home.hire_router()
+    for number in range(150):
+        await home.set(after_s=1_000, name=f"{number} {'x' * 90}")
+    await home.clock.advance(1_010)
+    [said] = home.announced
+    assert said.text.startswith("Your 0 xxx")
+    assert said.text.endswith("147 more are ringing.")
+    assert len(said.text) < 500
+    assert len(home.chimes) < 5
+    assert (await home.do("stop")).error is None
+
+
+async def test_reminders_of_the_same_second_are_said_one_after_the_other(home: TimerHome) -> None:
+    await home.hire_router()
+    home.router_waits = True
+    for text in ("call Ada", "the bins", "the oven"):
+        await home.set(after_s=10, kind="reminder", text=text)
+    await home.clock.advance(15)
+    assert len(home.chimes) == len(home.announced) == 1
+    home.router_may_speak.set()
+    await settle()
+    await home.clock.advance(15)
+    assert sorted(one.text[-8:] for one in home.announced) == ["call Ada", "the bins", "the oven"]
+    assert len(home.chimes) == 3
+    assert home.happened.count("stopped") == 3
+
+
 async def test_nobody_needs_to_speak(home: TimerHome) -> None:
     await home.router_is("gone")
     await home.set(after_s=10, name="pasta")

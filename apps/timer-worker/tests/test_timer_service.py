@@ -119,6 +119,24 @@ async def test_adding_moves_an_alarm_and_its_time_of_day(home: TimerHome) -> Non
     assert local(waits.due) == "Mon 23 07:30:00"
 
 
+@pytest.mark.parametrize("days", [tuple(range(7)), (6,), (2,)])
+@pytest.mark.parametrize(("by_s", "time"), [(900, "07:45:00"), (-900, "07:15:00")])
+async def test_an_alarm_that_is_moved_for_once_rings_once_also_after_a_restart(
+    home: TimerHome, by_s: float, time: str, days: tuple[int, ...]
+) -> None:
+    [alarm] = (await home.set(at="07:30", kind="alarm", days=days)).timers
+    [moved] = (await home.do("add", seconds=by_s)).timers
+    assert local(moved.due).endswith(time)
+    await home.stop()
+    await home.start()
+    assert [one.due for one in await home.timers()] == [moved.due]
+    await home.clock.advance(alarm.left_s + HOUR_S)
+    assert home.happened.count("ringing") == 1
+    [waits] = await home.timers()
+    assert local(waits.due).endswith("07:30:00")
+    assert (waits.due or 0) - (alarm.due or 0) == (DAY_S if len(days) > 1 else 7 * DAY_S)
+
+
 async def test_stop_and_snooze(home: TimerHome) -> None:
     assert (await home.do("stop")).error == "Nothing is ringing."
     await home.set(after_s=10)

@@ -77,6 +77,7 @@ class Entry(BaseModel):
         rang: when it was due last, in seconds since the epoch, if it comes again.
         times: how often something happened to it; names its events.
         told: whether it was said that it was missed.
+        moved: whether what comes again was put earlier or later this once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,6 +99,7 @@ class Entry(BaseModel):
     rang: float | None = None
     times: int = 0
     told: bool = False
+    moved: bool = False
 
     def left_s(self, clock: Clock) -> float:
         """Return the seconds until it rings; below 0, since when it was due."""
@@ -135,7 +137,9 @@ class Entry(BaseModel):
         if self.at is None:
             return self.turned(state="running", due=instant_in(clock, self.paused_s))
         moment = Zone(self.zone).next(clock.wall(), self.at, on=self.on, days=self.days)
-        return None if moment is None else self.turned(state="running", due=Instant(wall=moment))
+        if moment is None:
+            return None
+        return self.turned(state="running", due=Instant(wall=moment), moved=False)
 
     def lengthened(self, clock: Clock, by_s: float) -> Entry:
         """Return it with more left, or less; what rings is set anew."""
@@ -151,6 +155,10 @@ class Entry(BaseModel):
             at = Zone(self.zone).local(due.wall).time()
             on = None if self.on is None else Zone(self.zone).local(due.wall).date()
             return self.turned(due=due, at=at, on=on)
+        if self.days:
+            # The time that it would have rung at counts as rung.
+            rang = _after(self.rang, self.due.wall)
+            return self.turned(due=due, rang=rang, moved=True)
         return self.turned(due=due, length_s=length_s)
 
     def ringing(self, clock: Clock, ring_s: float) -> Entry:
@@ -166,10 +174,13 @@ class Entry(BaseModel):
         if self.at is None or not self.days:
             return None
         rang = self.rang if self.due is None else self.due.wall
+        if self.moved and rang is not None:
+            rang = _after(self.rang, rang)
         moment = Zone(self.zone).next(_after(rang, clock.wall()), self.at, days=self.days)
         if moment is None:
             return None
-        return self.turned(state="running", due=Instant(wall=moment), ring_end=None, rang=rang)
+        due = Instant(wall=moment)
+        return self.turned(state="running", due=due, ring_end=None, rang=rang, moved=False)
 
     def after_jump(self, clock: Clock, by_s: float) -> Entry:
         """Return it as it is after the wall clock was set forward, or back (below 0)."""
@@ -180,14 +191,15 @@ class Entry(BaseModel):
             if abs(wall - self.due.wall) < DRIFT_S:
                 return self
             return self.model_copy(update={"due": self.due.model_copy(update={"wall": wall})})
-        if self.at is None or not self.days or self.due.boot is not None:
+        stays = self.due.boot is not None or (self.moved and abs(by_s) < DAY_S)
+        if self.at is None or not self.days or stays:
             return self
         after = _after(self.rang, clock.wall())
         moment = Zone(self.zone).next(after, self.at, days=self.days)
         # A whole day forward: the clock was wrong, and nothing was slept through.
         if moment is None or (moment >= self.due.wall and by_s < DAY_S):
             return self
-        return self.model_copy(update={"due": Instant(wall=moment)})
+        return self.model_copy(update={"due": Instant(wall=moment), "moved": False})
 
 
 def _after(rang: float | None, now: float) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from antiphon_timer.entry import Entry
 
 MAX_LISTED = 3
-"""So many missed ones are named, the rest are counted."""
+"""So many are named, the rest are counted."""
 
 _MINUTE_S = 60.0
 _HOUR_S = 3_600.0
@@ -25,6 +25,15 @@ def ringing(entry: Entry) -> str:
     if entry.kind == "alarm":
         return f"This is your {name} alarm."
     return f"Your {name} timer is done."
+
+
+def ringing_together(entries: Iterable[Entry]) -> str:
+    """Return what is said when these ring at one site; empty if nothing needs to be."""
+    texts = [text for text in map(ringing, entries) if text]
+    more = len(texts) - MAX_LISTED
+    if more > 0:
+        texts[MAX_LISTED:] = [f"{more} more {'is' if more == 1 else 'are'} ringing."]
+    return " ".join(texts)
 
 
 def missed(entries: Sequence[tuple[Entry, float]]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from antiphon_contracts import DialogueState, Message, PlaybackStatus
 
@@ -83,6 +84,7 @@ class Ringer:
         self._at_work: set[str] = set()
         self._spoken: set[str] = set()
         self._speaking: set[str] = set()
+        self._reminding: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def stir(self) -> None:
         """Look again what rings: something has changed."""
@@ -186,12 +188,12 @@ class Ringer:
         self._spoken &= {entry.id for entry in self._ledger if entry.state == "ringing"}
         new = [entry for entry in self._sounding(site_id) if entry.id not in self._spoken]
         self._spoken |= {entry.id for entry in new}
-        texts = [text for text in map(phrases.ringing, new) if text]
-        if not texts or not self._manner.speaks:
+        text = phrases.ringing_together(new)
+        if not text or not self._manner.speaks:
             return
         said = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            saying = group.create_task(self._say(site_id, " ".join(texts), said), name="say")
+            saying = group.create_task(self._say(site_id, text, said), name="say")
             until = self._clock.boot() + SPOKEN_WITHIN_S
             while not said.is_set() and self._sounding(site_id):
                 left_s = until - self._clock.boot()
@@ -219,9 +221,12 @@ class Ringer:
             for number in range(REMINDED_TIMES):
                 if number:
                     await self._rest_of(entry, event, AGAIN_S)
-                await self._wait_for_silence(entry, event)
-                if not self._rings(entry) or await self._was_reminded(entry, event):
-                    break
+                # Of several, one after the other.
+                turn = self._reminding.setdefault(entry.site_id, asyncio.Lock())
+                async with turn:
+                    await self._wait_for_silence(entry, event)
+                    if not self._rings(entry) or await self._was_reminded(entry, event):
+                        break
         finally:
             del self._stirred[name]
         if self._rings(entry):
