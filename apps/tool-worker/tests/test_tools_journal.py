@@ -1,5 +1,7 @@
 """Calls that must not be made twice, across restarts and on a full disk."""
 
+import errno
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from antiphon_contracts import TOOLS_CALL, Message, ToolCall
+from antiphon_contracts import TOOLS_CALL, TOOLS_LOG, Message, ToolCall, ToolLogQuery
 from antiphon_contracts.errors import ConfigError, EngineError
 from antiphon_tools import Registry, ToolContext, tool
 from antiphon_tools.engine import compile_schema
@@ -130,3 +132,31 @@ async def test_only_what_is_not_idempotent_is_noted(path: Path) -> None:
     assert results[-1].error == (
         "I was interrupted while doing it; it may or may not have been done."
     )
+
+
+async def test_what_cannot_be_noted_is_not_done_and_that_is_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    @tool("ring", "Rings.", {})
+    async def ring(_arguments: object, _context: ToolContext) -> JsonValue:
+        done.append("ring")
+        return True
+
+    registry = Registry(compile_schema, ())
+    registry.offer("test", [ring])
+    journal = await opened(path)
+
+    def full(_line: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal, "_append", full)
+    guard = open_guard(journal)
+    executor = Executor(registry, lambda _call: ToolContext("default", None, None, None), guard)  # type: ignore[arg-type]  # not looked at
+    message = Message(ToolCall(name="ring"), type=TOOLS_CALL.type, id="call-1")
+    result = await executor.on_call(message)
+    assert (result.error_code, done) == ("failed", [])
+    assert result.error == "I cannot note what I do (No space left on device), so I did not do it."
+    log = await guard.calls.on_query(Message(ToolLogQuery(), type=TOOLS_LOG.type))
+    assert [entry.error_code for entry in log.entries] == ["failed"]

@@ -16,6 +16,7 @@ import structlog
 from antiphon_contracts import (
     AntiphonError,
     Busy,
+    EngineError,
     Message,
     ToolCall,
     ToolCancel,
@@ -173,6 +174,8 @@ class Executor:
                 return await self._admitted(tool, attempt)
         except Busy:
             return _error(name, "busy", "Too many tools are at work; nothing was done.")
+        except EngineError as error:  # the journal's; a tool's own became a result
+            return _error(name, "failed", str(error))
 
     def _fault(self, found: tuple[Tool, Check], attempt: _Attempt) -> ToolResult | None:
         """Return what is wrong with the call itself."""
