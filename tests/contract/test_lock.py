@@ -18,7 +18,8 @@ PYPROJECT = REPOSITORY / "pyproject.toml"
 LOCK = REPOSITORY / "requirements.lock"
 ABOUT = tomllib.loads(PYPROJECT.read_text())
 EXTRAS: Mapping[str, list[str]] = ABOUT["project"]["optional-dependencies"]
-LIGHT = sorted(Requirement(EXTRAS["all"][0]).extras)
+LIGHT = sorted({*Requirement(EXTRAS["all"][0]).extras, "postgres", "redis"})
+"""All that an image installs: beside what `all` has, the clients of two servers for memory's."""
 PARTS: Mapping[str, list[str]] = {
     "core": ABOUT["project"]["dependencies"],
     "build": ABOUT["build-system"]["requires"],
