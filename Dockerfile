@@ -14,6 +14,18 @@ VOLUME /var/lib/mosquitto
 EXPOSE 1883 8883
 CMD ["/etc/antiphon-broker/start"]
 
+# ------------------------------------------- conversations, if Redis keeps them
+
+FROM debian:bookworm-slim AS redis
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends redis-server \
+    && rm -rf /var/lib/apt/lists/*
+COPY deploy/redis /etc/antiphon-redis
+USER redis
+VOLUME /var/lib/redis
+EXPOSE 6379
+CMD ["/etc/antiphon-redis/start"]
+
 # -------------------------------------------------- what all workers stand on
 
 FROM debian:bookworm-slim AS base
@@ -121,20 +133,25 @@ USER antiphon
 CMD ["python", "-m", "antiphon_llm"]
 
 FROM core AS memory
-COPY --from=build /opt/requirements/memory.txt /opt/requirements/documents.txt /opt/requirements/
+# With the clients of PostgreSQL and Redis; that of Milvus would add 70 MB (pandas) and is not there.
+COPY --from=build /opt/requirements/memory.txt /opt/requirements/documents.txt \
+    /opt/requirements/postgres.txt /opt/requirements/redis.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
     /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
         --requirement /opt/requirements/core.txt --requirement /opt/requirements/memory.txt \
-        --requirement /opt/requirements/documents.txt
+        --requirement /opt/requirements/documents.txt \
+        --requirement /opt/requirements/postgres.txt --requirement /opt/requirements/redis.txt
 COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_memory"]
 
 FROM core AS tools
-COPY --from=build /opt/requirements/tools.txt /opt/requirements/
+# fetch_page reads pages with what documents are read with.
+COPY --from=build /opt/requirements/tools.txt /opt/requirements/documents.txt /opt/requirements/
 RUN --mount=type=bind,from=build,source=/opt/pip,target=/opt/pip \
     /opt/pip/bin/pip --python /opt/antiphon/bin/python install --no-cache-dir --require-hashes \
-        --requirement /opt/requirements/core.txt --requirement /opt/requirements/tools.txt
+        --requirement /opt/requirements/core.txt --requirement /opt/requirements/tools.txt \
+        --requirement /opt/requirements/documents.txt
 COPY --from=wheel /out/ /
 USER antiphon
 CMD ["python", "-m", "antiphon_tools"]

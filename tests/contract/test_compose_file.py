@@ -57,7 +57,7 @@ def test_every_image_ends_as_a_user_without_rights() -> None:
         if (match := re.match(r"\S+ AS (\S+)", stage))
     }
     for service in SERVICES.values():
-        assert users[service["build"]["target"]] in (["antiphon"], ["mosquitto"])
+        assert users[service["build"]["target"]] in (["antiphon"], ["mosquitto"], ["redis"])
 
 
 def test_all_that_pip_fetches_for_an_image_is_compared_with_the_lock() -> None:
