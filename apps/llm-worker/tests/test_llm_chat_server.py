@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -25,6 +26,7 @@ from antiphon_contracts import (
 )
 from antiphon_llm.engine import open_brains
 from antiphon_llm.engine.chat_server import ChatServer, ChatServerOptions, open_chat_server
+from antiphon_llm.engine.wire import Assembly
 from antiphon_llm.service import ChatMessage, Delta, Prompt, RequestedCall, ToolsUnsupported
 from antiphon_llm.settings import LlmSettings
 from antiphon_llm.wiring import build
@@ -43,6 +45,7 @@ from antiphon_runtime.testing.openai_server import (
     Reply,
     Text,
 )
+from openai.types.chat import ChatCompletionChunk
 from pydantic import SecretStr
 
 pytestmark = pytest.mark.integration
@@ -109,6 +112,21 @@ async def test_tool_calls_are_put_together_and_names_translated() -> None:
         "arguments": '{"room": "hall"}',
     }
     assert result == {"role": "tool", "content": "ok", "tool_call_id": "call_0"}
+
+
+@pytest.mark.parametrize("indices", [(0, 1), (0, 0)])
+def test_two_calls_of_one_id_stay_two(indices: tuple[int, int]) -> None:
+    """Their results could not be told apart, and one of them would be lost."""
+    answer = Assembly({})
+    for index in indices:
+        function = {"name": "lamp", "arguments": json.dumps({"n": index})}
+        call = {"index": index, "id": "call_x", "type": "function", "function": function}
+        choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        chunk = {"id": "c", "created": 1, "model": "m", "object": "chat.completion.chunk"}
+        answer.add(ChatCompletionChunk.model_validate({**chunk, "choices": [choice]}))
+    first, second = answer.last("here").calls
+    assert (first.name, second.name) == ("lamp", "lamp")
+    assert (first.id, second.id) == ("call_x", "call_x-1")
 
 
 async def test_a_schema_is_sent_as_response_format() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from antiphon_contracts import EngineError, ToolSpec
@@ -154,17 +154,25 @@ class Assembly:
         if self._finish == "content_filter":
             msg = f"The language model at {where} refused to answer that."
             raise Declined(msg)
-        calls = tuple(
-            RequestedCall(
-                call.id or f"call-{number}",
-                self._names.get(call.name, call.name),
-                call.arguments,
-                call.extra,
-            )
-            for number, call in enumerate(reversed(self._calls))
-        )
+        calls = tuple(self._requested(call) for call in reversed(self._calls))
         finish: FinishReason = "length" if self._finish == "length" else "stop"
-        return Delta("", calls, finish, *self._tokens)
+        return Delta("", _with_own_ids(calls), finish, *self._tokens)
+
+    def _requested(self, call: _Call) -> RequestedCall:
+        name = self._names.get(call.name, call.name)
+        return RequestedCall(call.id, name, call.arguments, call.extra)
+
+
+def _with_own_ids(calls: Sequence[RequestedCall]) -> tuple[RequestedCall, ...]:
+    """Return calls of which no two have one id: a result belongs to its call by that alone."""
+    found: list[RequestedCall] = []
+    for number, call in enumerate(calls):
+        is_taken = any(other.id == call.id for other in found)
+        if is_taken or not call.id:
+            found.append(replace(call, id=f"{call.id or 'call'}-{number}"))
+        else:
+            found.append(call)
+    return tuple(found)
 
 
 def _thoughts(fields: Mapping[str, Any] | None) -> str:
@@ -185,11 +193,11 @@ class _Call:
     def is_before(self, fragment: ChoiceDeltaToolCall) -> bool:
         """Whether a fragment of this index begins another call.
 
-        Some servers number every call 0 and tell them apart by id alone; some give no id either,
-        and each call comes whole.
+        Some servers number every call 0 and tell them apart by id alone; some have no ids, or one
+        for all, and each call comes whole.
         """
-        if fragment.id and self.id:
-            return fragment.id != self.id
+        if fragment.id and self.id and fragment.id != self.id:
+            return True
         named = fragment.function is not None and bool(fragment.function.name)
         return named and bool(self.name) and _is_object(self.arguments)
 
