@@ -3,20 +3,26 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from antiphon_contracts import Busy, ConfigError, ToolSpec
+from antiphon_contracts import TOOLS_CALL, Busy, ConfigError, Message, ToolCall, ToolSpec
 from antiphon_tools import Tool, ToolContext, tool
+from antiphon_tools.engine import compile_schema
 from antiphon_tools.gate import Gate, Priority
+from antiphon_tools.journal import CallJournal
 from antiphon_tools.policy import Rules
 from antiphon_tools.question import TooMuchToAsk, question
+from antiphon_tools.registry import Registry
 from antiphon_tools.reloading import FollowedFile
 from antiphon_tools.rules_section import ToolRule
 from antiphon_tools.secret_reference import SecretReference
 from antiphon_tools.servers_section import ServerSection, Value, resolve
+from antiphon_tools.service import Executor
 from antiphon_tools.taint import KEPT_S, Taints
+from antiphon_tools.testing import open_guard
 from antiphon_tools.tools_file import ToolsFile, read_tools_file
 from antiphon_tools.yes_no import is_yes
 from pydantic import JsonValue
@@ -322,3 +328,40 @@ async def test_what_cannot_be_put_into_force_changes_nothing(tmp_path: Path) -> 
     await followed.look(refuse)
     assert followed.rules.policy_of(named("x")) == "allow"
     assert notes.notes["tools.toml"].startswith("there is no such lamp")
+
+
+async def test_what_is_forbidden_while_it_waits_is_not_done(tmp_path: Path) -> None:
+    """Somebody has seen what is coming, and writes `deny`."""
+    done: list[str] = []
+    held, free = asyncio.Event(), asyncio.Event()
+
+    @tool("ring", "Rings.", {}, idempotent=True)
+    async def ring(_arguments: Mapping[str, Any], context: ToolContext) -> JsonValue:
+        held.set()
+        await free.wait()
+        done.append(context.call_id)
+        return True
+
+    rules = Rules()
+    guard = open_guard(CallJournal(tmp_path / "calls.log"), rules=lambda: rules)
+    guard = replace(guard, gate=Gate(1, 8, lambda _source: 1))
+    registry = Registry(compile_schema)
+    registry.offer("test", [ring])
+
+    def context_of(call: Message[ToolCall]) -> ToolContext:
+        return ToolContext("hall", None, None, None, call_id=call.id)  # type: ignore[arg-type]  # not looked at
+
+    executor = Executor(registry, context_of, guard)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        calls = []
+        for name in ("first", "second"):
+            call = Message(ToolCall(name="ring"), type=TOOLS_CALL.type, id=name)
+            calls.append(group.create_task(executor.on_call(call), name=name))
+            await held.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert guard.gate.waiting == 1
+        rules = Rules({"ring": ToolRule(policy="deny")})
+        free.set()
+    assert done == ["first"]
+    assert [task.result().error_code for task in calls] == [None, "denied"]

@@ -198,14 +198,19 @@ class Executor:
             reason = await self._guard.consent.ask(spec, message, attempt.left_s)
             if reason is not None:
                 return _error(spec.name, "denied", reason)
-        # What is true of the tool may have changed while the person thought.
-        found = self._registry.find(spec.name)
-        if found is None or found[0].spec != spec or self._guard.rules().policy_of(tool) == "deny":
-            return _error(spec.name, "denied", "This tool has changed meanwhile; nothing was done.")
         return None
+
+    def _has_changed(self, tool: Tool) -> bool:
+        """Whether the tool is no longer what it was when the call came."""
+        found = self._registry.find(tool.spec.name)
+        is_there = found is not None and found[0].spec == tool.spec
+        return not is_there or self._guard.rules().policy_of(tool) == "deny"
 
     async def _admitted(self, tool: Tool, attempt: _Attempt) -> ToolResult:
         spec, message = tool.spec, attempt.message
+        # A person may have thought about it for long, and other calls went first.
+        if self._has_changed(tool):
+            return _error(spec.name, "denied", "This tool has changed meanwhile; nothing was done.")
         if attempt.left_s <= 0:
             return _error(spec.name, "cancelled", "Nobody waits for it any more; it was not done.")
         if not spec.idempotent and not await self._guard.journal.begin(message.id):
