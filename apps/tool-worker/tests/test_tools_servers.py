@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from antiphon_tools import Tool, ToolError
 from antiphon_tools.engine import compile_schema
 from antiphon_tools.engine.servers import Fleet
 from antiphon_tools.engine.servers import session as sessions
+from antiphon_tools.engine.servers.http import bound
 from antiphon_tools.engine.servers.naming import fitting_name
 from antiphon_tools.registry import Registry
 from antiphon_tools.servers_section import ServerSection
@@ -395,3 +397,33 @@ def test_any_name_fits_and_two_stay_two(one: str, two: str, prefix: str) -> None
     assert len(first.replace(".", "__")) <= 64
     assert first.replace(".", "").replace("_", "").replace("-", "").isalnum() or not one.strip("_-")
     assert (first == second) == (one == two)
+
+
+@pytest.mark.parametrize(
+    ("parts", "encoding", "passes"),
+    [
+        ([b"x" * 1_000_000] * 5, None, True),
+        ([b"x" * 1_000_000] * 12, None, False),
+        ([b"data: " + b"x" * 1_000_000 + b"\n\n"] * 12, None, True),
+        ([b"x"], "gzip", False),
+    ],
+)
+async def test_a_server_elsewhere_cannot_fill_the_memory(
+    parts: list[bytes], encoding: str | None, *, passes: bool
+) -> None:
+    async def sent() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        headers = {"content-encoding": encoding} if encoding else {}
+        return httpx2.Response(200, content=sent(), headers=headers)
+
+    transport = httpx2.MockTransport(answer)
+    async with httpx2.AsyncClient(transport=transport, event_hooks={"response": [bound]}) as client:
+        if passes:
+            got = await client.get("http://127.0.0.1/")
+            assert len(got.content) == sum(map(len, parts))
+        else:
+            with pytest.raises(httpx2.TransportError if not encoding else httpx2.DecodingError):
+                await client.get("http://127.0.0.1/")
