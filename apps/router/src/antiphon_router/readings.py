@@ -46,7 +46,10 @@ _BETWEEN_ITEMS = re.compile(r",? and |, ?| plus ", re.IGNORECASE)
 _BETWEEN_TASKS = re.compile(r",(?: and)? ")
 _QUOTES = ' .?!,:;"'
 _ITEM_LISTS = re.compile(r"shop|grocer|pack|buy|party")
-_NO_ITEM = {"it", "that", "this", "them", "something", "anything", "me", "you", "us", "stuff"}
+_NO_ITEM = re.compile(
+    r"(?:(?:put|add|stick|pop|get) )?(?:it|that|this|them|something|anything|me|you|us|stuff)",
+    re.IGNORECASE,
+)
 _NO_PLACE = re.compile(
     r"^(?:the|a|my|your|this|that|general|here|degrees?)\b|\blike$|\band\b", re.IGNORECASE
 )
@@ -177,7 +180,7 @@ def _items(found: Found) -> dict[str, str] | None:
     items = [item for item in items if item]
     if "bare_items" in found and _NO_BARE_ITEMS.search(_raw(found)):
         return None
-    if not items or any(item.lower() in _NO_ITEM for item in items):
+    if not items or any(_NO_ITEM.fullmatch(item) for item in items):
         return None
     return {"items": "|".join(items), "list": name}
 

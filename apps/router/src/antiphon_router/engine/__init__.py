@@ -75,7 +75,7 @@ class HassilGrammar:
         self._bundled: BundledSentences
 
     def load(self) -> None:
-        """Parse the grammar and match once; takes some 0.5 s, off the loop."""
+        """Parse the grammar and match once; takes some 2 s, off the loop."""
         self._core = Sentences([self._core_source])
         self._acts = Sentences(self._acts_sources)
         is_own = self._language == "en"

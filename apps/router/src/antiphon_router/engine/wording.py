@@ -6,7 +6,7 @@ import re
 
 _POLITE_BEFORE = re.compile(
     r"^(?:(?:hey|hi|hello|okay|ok|um+|uh+|er|erm|hmm|well|so|now|then|alright|all right|right|oh"
-    r"|and|but|yes|yeah|yep|no|nah|nope|oops|whoops|wait|sorry|actually|listen|quick|quickly|please"
+    r"|and|but|yes|yeah|yep|no(?! (?:more|need|sound|alarm)\b)|nah|nope|oops|whoops|wait|sorry|actually|listen|quick|quickly|please"
     r"|excuse me|right then|darling|dear|love|also|ah|ooh|bitte)[,.!]? )*"
     r"(?:if you (?:can|could|would|don't mind)(?: please)?,? |i was wondering if you (?:can|could) "
     r"|(?:do you think|is there any chance|any chance) (?:you|we) (?:can|could) "
@@ -16,7 +16,8 @@ _POLITE_BEFORE = re.compile(
     r"| possibly| go ahead and| be a dear and)* (?!mind)"
     r"|(?:i want|i'd like|i would like|i'd love|we'd like)(?: you)? to |(?:i|we) need you to "
     r"|go ahead and |go and |let's |just |kindly |try to |you (?:can|could|may|should) |help me "
-    r"|(?:can|could|may) (?:i|we) (?:please )?(?:have|get) "
+    r"|(?:can|could|may) (?:i|we) (?:please )?(?:have|get|hear|see) |let me (?:hear|see) "
+    r"|remind (?:me|us) (?=(?:what|which|when|how) )"
     r"|peux-tu |pourrais-tu |pouvez-vous )?(?:please )?(?:just |quickly )?",
     re.IGNORECASE,
 )
