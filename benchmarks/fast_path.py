@@ -22,7 +22,7 @@ from figures import Figure, Report, percentile
 DATA = Path(__file__).parents[1] / "apps" / "router" / "tests" / "data"
 COMMANDS = (
     *("commands.tsv", "commands5.tsv"),
-    *(f"commands_blind{part}.tsv" for part in ("", "2", "3", "4", "5")),
+    *(f"commands_blind{part}.tsv" for part in ("", "2", "3", "4", "5", "7")),
 )
 ROUNDS, QUICK_SAYINGS = 3, 20
 SITES = 300

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.unit
 
 DATA = Path(__file__).parent / "data"
 GOAL = 0.95
+LOOSE_GOAL = 0.85
+"""Of sentences that were meant to be hard; 0.65 was understood before anything was mended."""
 
 
 @cache
@@ -33,6 +35,7 @@ def grammar(language: str) -> HassilGrammar:
         ("en", "commands_blind4.tsv", 80),
         ("en", "commands5.tsv", 190),
         ("en", "commands_blind5.tsv", 190),
+        ("en", "commands_blind7.tsv", 60),
         ("de", "commands_de.tsv", 20),
         ("fr", "commands_fr.tsv", 20),
     ],
@@ -42,6 +45,12 @@ def test_what_people_want_is_understood(language: str, name: str, at_least: int)
     assert len(sayings) >= at_least
     wrong = misunderstood(grammar(language), sayings)
     assert len(wrong) <= len(sayings) * (1 - GOAL), wrong
+
+
+def test_of_what_people_say_in_a_roundabout_way_most_is_understood() -> None:
+    sayings = list(commands_of(DATA / "commands_loose.tsv"))
+    wrong = misunderstood(grammar("en"), sayings)
+    assert len(wrong) <= len(sayings) * (1 - LOOSE_GOAL), wrong
 
 
 def test_both_parts_hold_every_intent_and_share_no_words() -> None:

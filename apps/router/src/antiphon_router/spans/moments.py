@@ -99,7 +99,8 @@ _DAY = re.compile(
 )
 _DAYS = re.compile(
     r"(?:(?P<daily>every ?day|daily|each day|every (?P<part>morning|afternoon|evening|night))"
-    r"|(?P<weekdays>(?:every|each) week ?day|(?:on |at )?week ?days|week ?day(?= (?:alarm|wake|reminder))"
+    r"|(?P<weekdays>(?:every|each) week ?day|(?:on |at )?week ?days"
+    r"|week ?day(?= (?:alarm|wake|reminder))"
     r"|(?:every )?monday (?:to|through) friday)"
     r"|(?P<weekends>every weekend|(?:on |at )?(?:the )?weekends?)"
     rf"|(?:every|each|on) (?P<several>{_SEVERAL})"
