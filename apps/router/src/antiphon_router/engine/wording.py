@@ -7,7 +7,8 @@ import re
 _POLITE_BEFORE = re.compile(
     r"^(?:(?:hey|hi|hello|okay|ok|um+|uh+|er|erm|hmm|well|so|now|then|alright|all right|right|oh"
     r"|and|but|yes|yeah|yep"
-    r"|no(?! (?:more|need|sound|alarm)\b)|nah|nope|oops|whoops|wait|sorry|actually|listen|quick|quickly|please"
+    r"|no(?! (?:more|need|sound|alarm)\b)|nah|nope|oops|whoops|wait"
+    r"|sorry|actually|listen|quick|quickly|please"
     r"|excuse me|right then|darling|dear|love|also|ah|ooh|bitte)[,.!]? )*"
     r"(?:if you (?:can|could|would|don't mind)(?: please)?,? |i was wondering if you (?:can|could) "
     r"|(?:do you think|is there any chance|any chance) (?:you|we) (?:can|could) "
@@ -29,7 +30,8 @@ POLITE_AFTER = re.compile(
     r"|real quick|quickly|if you (?:can|could|would|will|like|please|don't mind|wouldn't mind)"
     r"|if (?:possible|that's (?:okay|ok|all right|alright))"
     r"|when you (?:can|get a (?:chance|moment))"
-    r"|bitte|danke|merci|s'il te plaît|s'il vous plaît)|,? for now|(?<!from)(?<!for),? now)*[ .?!]*$",
+    r"|bitte|danke|merci|s'il te plaît|s'il vous plaît)"
+    r"|,? for now|(?<!from)(?<!for),? now)*[ .?!]*$",
     re.IGNORECASE,
 )
 _KINDLY = re.compile(r"^(?:please )?(?:(?:would|do) you mind|how about) (\w+ing)\b", re.IGNORECASE)
