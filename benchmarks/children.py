@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from antiphon.house import House
+from antiphon_runtime import configure_logs
 
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 60.0
@@ -112,7 +113,11 @@ async def all_ready(house: House) -> None:
 
 
 async def orders() -> AsyncIterator[dict[str, Any]]:
-    """Yield, in a child, what the parent orders; the first order is its configuration."""
+    """Yield, in a child, what the parent orders; the first order is its configuration.
+
+    Standard output belongs to the answers: the log goes to standard error.
+    """
+    configure_logs("child", level="warning", style="text")
     reader = asyncio.StreamReader(limit=LINE_LIMIT_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
