@@ -152,7 +152,7 @@ def test_no_secret_is_on_the_screen_or_in_any_log(house: SecureStack) -> None:
     secrets = [user["secret"] for user in household["users"]]
     logs = [house.home / "up.log", *(house.home / "data/logs").iterdir()]
     logs.append(house.home / "data/secure/broker/mosquitto.log")
-    assert len(secrets) == 11
+    assert len(secrets) == 12
     assert len(logs) >= 10
     for log in logs:
         text = log.read_text()
