@@ -72,6 +72,7 @@ class Workshop:
 
 @asynccontextmanager
 async def workshop(folder: Path, file: str) -> AsyncIterator[Workshop]:
+    before = psutil.Process().children(recursive=True)  # other tests' brokers
     path = folder / "tools.toml"
     path.write_text(file)
     async with House(requests=[TOOLS_CALL]) as house:
