@@ -72,7 +72,7 @@ class Workshop:
 
 @asynccontextmanager
 async def workshop(folder: Path, file: str) -> AsyncIterator[Workshop]:
-    before = psutil.Process().children(recursive=True)  # other tests' brokers
+    before = children()  # other tests' brokers
     path = folder / "tools.toml"
     path.write_text(file)
     async with House(requests=[TOOLS_CALL]) as house:
@@ -80,7 +80,7 @@ async def workshop(folder: Path, file: str) -> AsyncIterator[Workshop]:
         runtime = RuntimeSettings(data_dir=folder)
         await house.move_in("tools", ToolsSettings(file=path), build, runtime=runtime)
         yield Workshop(house, heard)
-    assert children() == []
+    assert [process for process in children() if process not in before] == []
 
 
 def children() -> list[psutil.Process]:
