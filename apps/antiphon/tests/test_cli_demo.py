@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from antiphon.asking import Asked
-from antiphon.demo import QUESTIONS, Question, Result, judge
+from antiphon.demo import QUESTIONS, SLIP_WER, Question, Result, judge
 from antiphon_audio import Pcm
 from antiphon_contracts import PlainAnswer, Route
 
@@ -51,6 +51,15 @@ def test_whatever_else_is_wrong_is_named() -> None:
 def test_a_slip_of_the_transcriber_is_forgiven() -> None:
     answer = "I will remember that your bicycle is red."
     assert judge(QUESTIONS[2], asked(answer), "I will remember that your bicycle was red") == []
+
+
+def test_a_name_misheard_is_wrong_but_for_one_answer_in_a_run() -> None:
+    question = Question("Who invented the telephone?", ("llm",), ("bell",))
+    answer = asked("Alexander Graham Bell was the inventor of the telephone.", "llm")
+    heard = "Alexander Graham Belwazie and Ventra of the telephone."
+    assert judge(question, answer, heard, max_wer=SLIP_WER) == []
+    (fault,) = judge(question, answer, heard)
+    assert fault.startswith("what was spoken is not the answer")
 
 
 def test_a_result_is_readable_by_machines() -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -180,7 +179,6 @@ def published_lines() -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-@pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="no mosquitto_pub here")
 async def test_the_documents_examples_work(tmp_path: Path) -> None:
     async with a_home(tmp_path) as home:
         assert await home.count() == 0
