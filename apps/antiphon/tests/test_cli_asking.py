@@ -262,6 +262,29 @@ async def test_nobody_answers_and_where_to_look_is_said(monkeypatch: pytest.Monk
             await it.questioner.ask_text("anything")
 
 
+async def test_a_question_whose_answer_a_dying_broker_lost_is_asked_again() -> None:
+    async with scene() as it:
+        asked: list[str | None] = []
+
+        def react(ask_id: str | None) -> None:
+            asked.append(ask_id)
+            if len(asked) == 1:
+                it.house.broker.go_offline()
+                it.house.broker.go_online()
+            else:
+                it.answer(plain("84", ask_id=ask_id))
+
+        await it.answer_written(react)
+        found = await it.questioner.ask_text("what is 12 times 7", speak=False)
+        assert found.answer.answer == "84"
+        it.house.broker.go_offline()
+        it.house.broker.go_online()
+        other = await it.questioner.ask_text("what is 3 times 4", speak=False)
+        assert other.answer.answer == "84"
+    first, again, second = asked
+    assert first == again != second
+
+
 async def test_answers_to_others_at_other_sites_and_garbage_are_none_of_ours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

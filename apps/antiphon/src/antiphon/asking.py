@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import orjson
 from antiphon_contracts import (
     ANSWER,
-    ASK_SITE,
     AUDIO_OUT,
     AUDIO_UTTERANCE,
     CAPTURE_CONTROL,
@@ -37,14 +35,13 @@ from antiphon_runtime import Bus, RawMessage, listen, listen_raw
 
 from antiphon.heard_speech import Ears, HeardSpeech
 from antiphon.house import open_bus
-from antiphon.plain_answers import PlainAnswers
+from antiphon.plain_answers import ANSWER_TIMEOUT_S, PlainAnswers
 
 if TYPE_CHECKING:
     from antiphon_audio import Pcm
 
 T = TypeVar("T")
 
-ANSWER_TIMEOUT_S = 75.0
 AUDIO_TIMEOUT_S = 60.0
 CAPTURE_BEGIN_S = 3.0
 CAPTURE_END_S = 5.0
@@ -99,7 +96,7 @@ class Questioner:
         self._bus = bus
         self.site_id = site_id
         self._tell = on_answer
-        self._answers = PlainAnswers()
+        self._answers = PlainAnswers(bus)
         self._captures: dict[str, _Capture] = {}
         self._ears = Ears()
 
@@ -152,14 +149,9 @@ class Questioner:
         Raises:
             RequestTimeout: nobody answered in time.
         """
-        ask_id = new_id()
-        payload = orjson.dumps({"text": text, "id": ask_id, "speak": speak})
-        with self._answers.expecting(ask_id) as answer:
-            begun = asyncio.get_running_loop().time()
-            sent = self._bus.publish_raw(
-                ASK_SITE, payload, ttl_s=ANSWER_TIMEOUT_S, site=self.site_id
-            )
-            return await self._collect(answer, sent, begun)
+        begun = asyncio.get_running_loop().time()
+        with self._answers.asking(text, self.site_id, speak=speak) as question:
+            return await self._collect(question.answer, question.sent, begun)
 
     async def ask_recording(self, recording: bytes) -> Asked:
         """Ask a question as a recording: WAV, FLAC, OGG or MP3.

@@ -227,7 +227,7 @@ class Bus:
         return self._transport.publish(
             self._prefix + topic.at(site=site_id, **slots),
             encode(message),
-            PublishOptions(qos=topic.qos, retain=topic.retain, expiry_s=ttl_s),
+            PublishOptions.event(topic, ttl_s),
         )
 
     def publish_raw(
@@ -237,13 +237,13 @@ class Bus:
         return self._transport.publish(
             self._prefix + topic.at(**slots),
             payload,
-            PublishOptions(qos=topic.qos, retain=topic.retain, expiry_s=ttl_s),
+            PublishOptions.event(topic, ttl_s),
         )
 
     def publish_elsewhere(self, topic: str, payload: bytes) -> asyncio.Future[None]:
         """Start to send bytes, QoS 1, to a full topic; raises ContractError if it is ours."""
         require_foreign(topic, self._prefix)
-        return self._transport.publish(topic, payload, PublishOptions(qos=1))
+        return self._transport.publish(topic, payload, PublishOptions(qos=1, until_heard=True))
 
     async def request(
         self,

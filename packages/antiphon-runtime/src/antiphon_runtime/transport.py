@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from antiphon_contracts import MAX_MESSAGE_BYTES
+from antiphon_contracts import MAX_MESSAGE_BYTES, RawTopic, Topic
 
 PACKET_OVERHEAD_BYTES = 64 * 1024
 """What topic and properties may add to a message of `MAX_MESSAGE_BYTES`."""
@@ -70,6 +70,8 @@ class PublishOptions:
         expiry_s: how long the broker may keep it for an absent receiver (MQTT 5).
         response_topic: for foreign tools to see (MQTT 5); we never answer there.
         correlation_data: likewise.
+        until_heard: send it again for some seconds if a broker that was away says that nobody is
+            subscribed to it (MQTT 5); the future is done when the broker took it the first time.
     """
 
     qos: int = 0
@@ -77,6 +79,13 @@ class PublishOptions:
     expiry_s: float | None = None
     response_topic: str | None = None
     correlation_data: bytes | None = None
+    until_heard: bool = False
+
+    @classmethod
+    def event(cls, topic: Topic[Any] | RawTopic, ttl_s: float | None) -> PublishOptions:
+        """How an event of this topic goes: what the broker does not keep goes until it is heard."""
+        heard = not topic.retain
+        return cls(topic.qos, topic.retain, expiry_s=ttl_s, until_heard=heard)
 
 
 Sink = Callable[[Delivery], None]

@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
 from antiphon_contracts import (
     ANNOUNCE,
     ANSWER,
-    ASK_SITE,
     DEFAULT_SITE,
     MEMORY_QUERY,
     MEMORY_REMEMBER,
@@ -33,16 +31,14 @@ from antiphon_contracts import (
     TimerQuery,
     TimerSelector,
     TimerSet,
-    new_id,
 )
 from antiphon_contracts.level import is_level
 from antiphon_runtime import Bus, listen_raw
 from pydantic import Field, ValidationError
 
 from antiphon.house import open_bus
-from antiphon.plain_answers import PlainAnswers
+from antiphon.plain_answers import ANSWER_TIMEOUT_S, PlainAnswers
 
-ANSWER_TIMEOUT_S = 75.0
 ANNOUNCE_TIMEOUT_S = 120.0
 REQUEST_TIMEOUT_S = 10.0
 
@@ -75,7 +71,7 @@ class Offers:
     def __init__(self, bus: Bus, site_id: str = DEFAULT_SITE) -> None:
         self._bus = bus
         self._site_id = site_id
-        self._answers = PlainAnswers()
+        self._answers = PlainAnswers(bus)
 
     @asynccontextmanager
     async def open(self, timeout_s: float) -> AsyncIterator[Offers]:
@@ -100,13 +96,10 @@ class Offers:
 
         It knows the house: its memory, its documents, its devices, timers and lists.
         """
-        ask_id = new_id()
-        payload = orjson.dumps({"text": question, "id": ask_id, "speak": speak})
-        with self._answers.expecting(ask_id) as answer:
-            self._bus.publish_raw(ASK_SITE, payload, ttl_s=ANSWER_TIMEOUT_S, site=self._site(site))
+        with self._answers.asking(question, self._site(site), speak=speak) as asked:
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    found = await answer
+                    found = await asked.answer
             except TimeoutError:
                 msg = "the house did not answer in time"
                 raise RequestTimeout(msg) from None

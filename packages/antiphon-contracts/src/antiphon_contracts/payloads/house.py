@@ -29,7 +29,9 @@ class PlainAsk(Payload):
 
     Attributes:
         text: the words to say, or the question.
-        id: repeated in the answer.
+        id: repeated in the answer. A question that is sent again under its id is not asked twice:
+            its answer is repeated. After a lost connection that fetches an answer that came
+            meanwhile.
         speak: whether the answer is spoken at the site.
     """
 

@@ -20,6 +20,7 @@ from antiphon_runtime.paho_transport.outbox import Item, Outbox, fail
 from antiphon_runtime.paho_transport.publish_properties import publish_properties
 from antiphon_runtime.paho_transport.refusals import LostError, OtherVersionError, refusal
 from antiphon_runtime.paho_transport.subscribing import Subscribing
+from antiphon_runtime.paho_transport.unheard import NO_MATCHING_SUBSCRIBERS, Unheard
 from antiphon_runtime.paho_transport.wire import CONNECT_TIMEOUT_S, RECEIVE_MAXIMUM, Wire
 from antiphon_runtime.tasks import running
 from antiphon_runtime.transport import (
@@ -60,6 +61,7 @@ class PahoTransport:
         self._on_state: StateListener = lambda _connected: None
         self._filters: dict[str, int] = {}
         self._outbox = Outbox(max_waiting=options.max_queued, window=RECEIVE_MAXIMUM)
+        self._unheard = Unheard(self._send_or_wait)
         self._subscribing = Subscribing()
         self._connack: asyncio.Future[None] | None = None
         self._ready = asyncio.Event()
@@ -141,14 +143,18 @@ class PahoTransport:
             return done
         deadline = None if options.expiry_s is None else loop.time() + options.expiry_s
         item = Item(topic, payload, options, deadline, done)
+        if not self._unheard.keep_behind(item):
+            self._send_or_wait(item)
+        return done
+
+    def _send_or_wait(self, item: Item) -> None:
         ready = self._ready.is_set()
-        if ready and not self._outbox.waiting and self._outbox.may_pass(options):
+        if ready and not self._outbox.waiting and self._outbox.may_pass(item.options):
             self._send(item)
-        elif options.qos == 0 and not ready:
-            fail(done, BusError("the broker is away; a QoS 0 message was dropped"))
+        elif item.options.qos == 0 and not ready:
+            fail(item.done, BusError("the broker is away; a QoS 0 message was dropped"))
         else:
             self._outbox.add(item)
-        return done
 
     def _why_not(self, topic: str, payload: bytes) -> str | None:
         if self._closed:
@@ -199,6 +205,8 @@ class PahoTransport:
             if not self._ever_connected:
                 self._wire = None  # nothing was in flight on it
             raise
+        if self._ever_connected:
+            self._unheard.reconnected()
         self._ever_connected = True
         self._last_failure = ""
         self._ready.set()
@@ -269,6 +277,7 @@ class PahoTransport:
         return now - max(sent_at, wire.heard_at) > SILENT_AFTER_S
 
     async def _flush_before_close(self) -> None:
+        self._unheard.send_all()
         unsent = self._outbox.open_futures()
         if unsent and self._ready.is_set():
             await asyncio.wait(unsent, timeout=CLOSE_FLUSH_S)
@@ -302,7 +311,7 @@ class PahoTransport:
         if options.qos == 0:
             item.done.set_result(None)
         else:
-            self._outbox.sent(mid, item.done, asyncio.get_running_loop().time())
+            self._outbox.sent(mid, item, asyncio.get_running_loop().time())
 
     def _send_waiting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -373,7 +382,9 @@ class PahoTransport:
         self._progress = True
         refused = reason.is_failure
         error = BusError(f"the broker denied a message: {reason}") if refused else None
-        self._outbox.acknowledged(mid, error)
+        item = self._outbox.acknowledged(mid, error)
+        if item is not None and reason.value == NO_MATCHING_SUBSCRIBERS:
+            self._unheard.keep(item)
         if self._outbox.waiting and self._loop is not None:
             self._loop.call_soon(self._send_waiting)
 

@@ -33,7 +33,7 @@ class Item:
 @dataclass(frozen=True, slots=True)
 class _Sent:
     at: float  # on the loop's clock
-    done: asyncio.Future[None]
+    item: Item
 
 
 class Outbox:
@@ -57,12 +57,12 @@ class Outbox:
 
     def open_futures(self) -> list[asyncio.Future[None]]:
         """The futures of everything that is not done."""
-        sent = [item.done for item in self._unacknowledged.values()]
+        sent = [sent.item.done for sent in self._unacknowledged.values()]
         return [item.done for item in self._waiting] + sent
 
     def oldest_sent_at(self) -> float | None:
         """When the oldest message that waits for its acknowledgement was sent; None without one."""
-        return next((item.at for item in self._unacknowledged.values()), None)
+        return next((sent.at for sent in self._unacknowledged.values()), None)
 
     def may_pass(self, options: PublishOptions) -> bool:
         """Whether the broker's window lets one more through."""
@@ -87,24 +87,25 @@ class Outbox:
                 return item
         return None
 
-    def sent(self, mid: int, done: asyncio.Future[None], now: float) -> None:
+    def sent(self, mid: int, item: Item, now: float) -> None:
         """Await the acknowledgement of packet `mid`."""
-        self._unacknowledged[mid] = _Sent(now, done)
+        self._unacknowledged[mid] = _Sent(now, item)
 
-    def acknowledged(self, mid: int, error: BusError | None) -> None:
-        """The broker answered packet `mid`."""
+    def acknowledged(self, mid: int, error: BusError | None) -> Item | None:
+        """The broker answered packet `mid`; returns what it was, None if that is not known."""
         sent = self._unacknowledged.pop(mid, None)
-        if sent is None or sent.done.done():
-            return
-        if error is None:
-            sent.done.set_result(None)
-        else:
-            fail(sent.done, error)
+        if sent is None:
+            return None
+        if error is not None:
+            fail(sent.item.done, error)
+        elif not sent.item.done.done():
+            sent.item.done.set_result(None)
+        return sent.item
 
     def fail_in_flight(self, error: BusError) -> None:
         """Give up what was sent and not acknowledged."""
         for sent in self._unacknowledged.values():
-            fail(sent.done, error)
+            fail(sent.item.done, error)
         self._unacknowledged.clear()
 
     def fail_all(self, error: BusError) -> None:
