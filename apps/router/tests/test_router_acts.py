@@ -211,6 +211,60 @@ async def test_cancel_that_takes_nothing_back_that_was_long_ago() -> None:
         assert len(h.timers.running) == 2
 
 
+async def test_two_commands_in_one_breath_are_both_done_and_both_told() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        h.tool_texts["home_set"] = "The kitchen lamp is off."
+        said = await answer(h, "Turn off the kitchen lamp and set a timer for ten minutes.")
+        assert said == "The kitchen lamp is off. 10 minutes, starting now."
+        assert [call.name for call in h.called] == ["home_set"]
+        assert len(h.timers.running) == 1
+
+
+async def test_of_two_commands_the_one_that_fails_does_not_stop_the_other() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        h.timers.refusal = TimerDone(
+            action="set", error="there are too many timers", error_code="too_many"
+        )
+        h.tool_texts["home_set"] = "The kitchen lamp is off."
+        texts = (
+            "set a timer for ten minutes and turn off the kitchen lamp",
+            "turn off the kitchen lamp and set a timer for ten minutes",
+        )
+        for text in texts:
+            assert await answer(h, text) == (
+                "The kitchen lamp is off. Sorry, there are too many timers."
+            )
+        await h.said.until(lambda all_: sum(m.data.last for m in all_) == len(texts))
+        spoken = " ".join(m.data.text for m in h.said if m.data.text)
+        assert spoken.count("The kitchen lamp is off. Sorry, there are too many timers.") == 2
+        assert len(h.called) == 2
+
+
+async def test_cancel_that_takes_back_both_of_two_commands() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        await answer(h, "put milk on the shopping list and set a tea timer for three minutes")
+        assert len(h.timers.running) == 1
+        said = await answer(h, "cancel that")
+        assert "the tea timer is cancelled" in said
+        assert not h.timers.running
+        assert [call.name for call in h.called] == ["list_add", "list_remove"]
+        assert await answer(h, "cancel that") == "Okay."
+
+
+async def test_stop_before_a_command_silences_and_the_command_is_done() -> None:
+    async with home() as h:
+        h.rings(Timer(id="1", kind="timer", site_id="kitchen", state="ringing", left_s=0))
+        await settled()
+        said = await answer(h, "stop and set a timer for five minutes")
+        assert said == "5 minutes, starting now."
+        stop, order = h.timers.orders
+        assert isinstance(stop, TimerChange)
+        assert isinstance(order, TimerSet)
+
+
 async def test_tools_are_called_with_the_house_s_own_names() -> None:
     async with home() as h:
         await h.offer(REGISTRY)

@@ -7,14 +7,24 @@ from pathlib import Path
 
 import pytest
 from antiphon_router.engine import HassilGrammar
-from antiphon_router.testing_corpus import HOUSE, commands_of, misunderstood, understood
+from antiphon_router.testing_corpus import (
+    HOUSE,
+    breaths_of,
+    commands_of,
+    misunderstood,
+    taken_apart,
+    understood,
+)
 
 pytestmark = pytest.mark.unit
 
 DATA = Path(__file__).parent / "data"
 GOAL = 0.95
 LOOSE_GOAL = 0.85
-"""Of sentences that were meant to be hard; 0.65 was understood before anything was mended."""
+"""Of sentences that were meant to be hard; 0.65 was understood before anything was mended. Of
+`blind8`, half of it loose talk of somebody who does not know the grammar, it was 0.81."""
+TOGETHER_GOAL = 0.9
+"""Of two commands in one breath, a fifth with a word like "it" in the second; 0.73 at first."""
 
 
 @cache
@@ -47,10 +57,18 @@ def test_what_people_want_is_understood(language: str, name: str, at_least: int)
     assert len(wrong) <= len(sayings) * (1 - GOAL), wrong
 
 
-def test_of_what_people_say_in_a_roundabout_way_most_is_understood() -> None:
-    sayings = list(commands_of(DATA / "commands_loose.tsv"))
+@pytest.mark.parametrize("part", ["loose", "blind8"])
+def test_of_what_people_say_in_a_roundabout_way_most_is_understood(part: str) -> None:
+    sayings = list(commands_of(DATA / f"commands_{part}.tsv"))
     wrong = misunderstood(grammar("en"), sayings)
     assert len(wrong) <= len(sayings) * (1 - LOOSE_GOAL), wrong
+
+
+def test_two_commands_in_one_breath_are_taken_apart_and_one_is_not() -> None:
+    breaths = list(breaths_of(DATA / "together.tsv"))
+    wrong = [breath for breath in breaths if not taken_apart(grammar("en"), breath)]
+    assert len(wrong) <= len(breaths) * (1 - TOGETHER_GOAL), wrong
+    assert not [breath for breath in wrong if len(breath.parts) == 1]
 
 
 def test_both_parts_hold_every_intent_and_share_no_words() -> None:
@@ -61,7 +79,9 @@ def test_both_parts_hold_every_intent_and_share_no_words() -> None:
     assert len(names[1]) >= len(names[0]) - 1
 
 
-@pytest.mark.parametrize("part", ["", "_blind", "_blind3", "_blind4", "5", "_blind5", "_near5"])
+@pytest.mark.parametrize(
+    "part", ["", "_blind", "_blind3", "_blind4", "5", "_blind5", "_near5", "_blind8"]
+)
 def test_what_is_for_the_language_model_is_left_to_it(part: str) -> None:
     texts = (DATA / f"chat{part}.txt").read_text(encoding="utf-8").splitlines()
     heard = {text: understood(grammar("en"), text) for text in texts}
@@ -73,3 +93,25 @@ def test_so_it_is_in_german_and_french() -> None:
     said = [line.split("\t") for line in lines]
     heard = {text: understood(grammar(language), text) for language, text in said}
     assert {text: intent for text, intent in heard.items() if intent is not None} == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "names"),
+    [
+        (
+            "de",
+            "mach die Küchenlampe an und stell einen Timer auf fünf Minuten",
+            ("device", "timer_set"),
+        ),
+        ("de", "wie spät ist es und dann welcher Tag ist heute", ("time", "date")),
+        (
+            "fr",
+            "allume la lampe de la cuisine et mets un minuteur de cinq minutes",
+            ("device", "timer_set"),
+        ),
+    ],
+)
+def test_two_commands_in_other_languages(language: str, text: str, names: tuple[str, ...]) -> None:
+    found = understood(grammar(language), text)
+    assert found is not None
+    assert tuple(each.name for each in found.each()) == names

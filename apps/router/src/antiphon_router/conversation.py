@@ -178,14 +178,7 @@ class Conversation:
     async def _reply(self, site: Site, turn: Turn, intent: Intent | None, speech: Speech) -> Reply:
         if intent is not None:
             turn.route = "fast"
-            answer = await self._commands.carry_out(
-                intent.name,
-                intent.slots,
-                turn_id=turn.turn_id,
-                site_id=turn.site_id,
-                last_answer=site.last_answer,
-            )
-            return Reply(answer, rest="" if intent.name == "stop" else answer)
+            return await self._carry_out(site, turn, intent)
         turn.route = "llm"
         self._commands.moved_on(site.site_id)
         listener = Listener(speech.feed, speech.aside) if turn.speak else NOBODY
@@ -199,6 +192,31 @@ class Conversation:
         if turn.tentative is not None:
             return await turn.tentative.reply(listener, ask)
         return await ask(listener)
+
+    async def _carry_out(self, site: Site, turn: Turn, intent: Intent) -> Reply:
+        """Do what was asked for, one after the other; one that fails does not stop the next."""
+        answers: list[str] = []
+        error: AntiphonError | None = None
+        for each in intent.each():
+            try:
+                answer = await self._commands.carry_out(
+                    each.name,
+                    each.slots,
+                    turn_id=turn.turn_id,
+                    site_id=turn.site_id,
+                    last_answer=site.last_answer,
+                )
+            except AntiphonError as failure:
+                error = error or failure
+            else:
+                if each.then is None or each.name not in {"stop", "dismiss"}:
+                    answers.append(answer)
+        text = " ".join(answers)
+        silent = intent.name == "stop" and intent.then is None
+        if silent:
+            return Reply(text, rest="", error=error)
+        # With a space the last sentence is whole, and is said before an apology.
+        return Reply(text, rest=f"{text} " if error is not None and text else text, error=error)
 
     def _speak(self, turn: Turn, speech: Speech, reply: Reply, apology: str) -> None:
         """Speak what of a reply was not streamed; if it broke off, whole clauses and an apology."""

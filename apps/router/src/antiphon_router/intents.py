@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,15 +11,29 @@ from antiphon_router.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the fast path understood: a name and its slots."""
+    """What the fast path understood.
+
+    Attributes:
+        name: what is to be done.
+        slots: with what.
+        then: what was asked for in the same breath, to be done after it.
+    """
 
     name: str
     slots: dict[str, str] = field(default_factory=dict)
+    then: Intent | None = None
+
+    def each(self) -> Iterator[Intent]:
+        """Yield what is to be done, one after the other."""
+        intent: Intent | None = self
+        while intent is not None:
+            yield intent
+            intent = intent.then
 
     @property
     def interrupts(self) -> bool:
-        """Whether it puts an end to what goes on at its site, as `stop` and `never mind` do."""
-        return self.name in {"stop", "dismiss", "undo"}
+        """Whether it only puts an end to what goes on, as `stop` and `never mind` do."""
+        return self.name in {"stop", "dismiss", "undo"} and self.then is None
 
     @property
     def holds(self) -> bool:

@@ -34,7 +34,8 @@ MIN_PLAIN_SCENE_WORDS = 2
 PERCENT = 100
 _NO_NAMES = re.compile(
     r"\b(?:is|are|was|does|do|did|what|how|why|when|who|where|can|could|would|if|that|this|it|on|off"
-    r"|timers?|alarms?|reminders?|needs?|wants?|q[a-z]+q|all|every|any|no|not|and then)\b",
+    r"|timers?|alarms?|reminders?|needs?|wants?|q[a-z]+q|all|every|any|no|not|and then"
+    r"|and (?:set|start|put|make|turn|switch|give|add|tell|stop|cancel|remind|wake))\b",
     re.IGNORECASE,
 )
 _NO_NAME_BEGINS = re.compile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from antiphon_router.engine import HassilGrammar
@@ -18,6 +18,8 @@ HOUSE = Vocabulary(
         "living room lights",
         "bedroom light",
         "hallway light",
+        "hall light",
+        "garden lights",
         "desk lamp",
         "lamp 2",
         "garage door",
@@ -34,7 +36,7 @@ HOUSE = Vocabulary(
         "lumière du salon",
         "porte du garage",
     ),
-    scenes=("movie night", "good night", "dinner", "party time", "reading"),
+    scenes=("movie night", "good morning", "good night", "dinner", "party time", "reading"),
     lists=("shopping", "to do", "packing"),
 )
 """The house that the corpus speaks of."""
@@ -61,13 +63,44 @@ def commands_of(path: Path) -> Iterator[Saying]:
         yield Saying(text, Intent(name, slots))
 
 
+@dataclass(frozen=True, slots=True)
+class Breath:
+    """One or two commands that people say in one breath.
+
+    Attributes:
+        text: the words.
+        parts: each command alone.
+    """
+
+    text: str
+    parts: tuple[str, ...]
+
+
+def breaths_of(path: Path) -> Iterator[Breath]:
+    """Yield the sayings of a file: the words and one or two commands, between tabs."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text, *parts = line.split("\t")
+        yield Breath(text, tuple(part for part in parts if part))
+
+
+def taken_apart(grammar: HassilGrammar, breath: Breath) -> bool:
+    """Whether a grammar finds in a breath just what it finds in each part.
+
+    A breath with a part that is for the language model is all for the language model.
+    """
+    found = understood(grammar, breath.text)
+    together = () if found is None else tuple(replace(each, then=None) for each in found.each())
+    apart = tuple(understood(grammar, part) for part in breath.parts)
+    return together == (() if None in apart else apart)
+
+
 def understood(grammar: HassilGrammar, text: str) -> Intent | None:
     """Return what a grammar understands, as the conversation asks it."""
     found = grammar.recognize(text)
     if found is None and grammar.may_find_more(text):
         found = grammar.look_further(text)
     if found is not None and found.name == "sum":
-        return Intent("sum", {"expression": found.slots["expression"].replace(" ", "")})
+        return replace(found, slots={"expression": found.slots["expression"].replace(" ", "")})
     return found
 
 

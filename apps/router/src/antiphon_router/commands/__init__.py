@@ -142,7 +142,7 @@ class Commands:
             return known
         command = Command(name, slots, turn_id, site_id, last_answer)
         if name not in _ENDING:
-            self._undoing.forget(site_id)
+            self._undoing.forget(site_id, turn_id)
         if self._language is not None and name == "timer_left":
             return self._language.spoken_timers(await self._timing.timers(command))
         answer = await (self._end if name in _ENDING else self._handlers[name])(command)

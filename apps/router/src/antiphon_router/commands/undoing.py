@@ -19,7 +19,8 @@ Undo = Callable[[Command], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    undo: Undo
+    turn_id: str
+    undos: tuple[Undo, ...]
     until: float
 
 
@@ -32,17 +33,22 @@ class Undoing:
     def note(self, command: Command, undo: Undo) -> None:
         """Something was done that can be taken back."""
         until = asyncio.get_running_loop().time() + UNDO_WITHIN_S
-        self._done[command.site_id] = _Done(undo, until)
+        before = self._done.get(command.site_id)
+        together = before is not None and before.turn_id == command.turn_id
+        undos = (undo, *before.undos) if before is not None and together else (undo,)
+        self._done[command.site_id] = _Done(command.turn_id, undos, until)
         self._done.move_to_end(command.site_id)
         if len(self._done) > MAX_SITES:
             self._done.popitem(last=False)
 
-    def forget(self, site_id: str) -> None:
-        """The conversation went on: `cancel that` means something else now."""
-        self._done.pop(site_id, None)
+    def forget(self, site_id: str, turn_id: str = "") -> None:
+        """The conversation went on, in this turn: `cancel that` means something else now."""
+        done = self._done.get(site_id)
+        if done is not None and (not turn_id or done.turn_id != turn_id):
+            del self._done[site_id]
 
     async def undo(self, command: Command) -> str:
-        """Take the last thing back, once; where there is none, never mind.
+        """Take back what the last turn did, once; where there is nothing, never mind.
 
         Raises:
             BusError: the worker that is needed is away, busy or too slow.
@@ -51,4 +57,5 @@ class Undoing:
         done = self._done.pop(command.site_id, None)
         if done is None or asyncio.get_running_loop().time() > done.until:
             return phrases.OKAY
-        return await done.undo(command)
+        answers = [await undo(command) for undo in done.undos]
+        return " ".join(dict.fromkeys(answers))

@@ -9,6 +9,7 @@ from antiphon_contracts import ConfigError
 
 from antiphon_router import phrases, units
 from antiphon_router.engine.bundled import BundledSentences
+from antiphon_router.engine.compound import Compound
 from antiphon_router.engine.matching import Sentences
 from antiphon_router.engine.wording import POLITE_AFTER, with_place_beside, without_politeness
 from antiphon_router.intents import Intent
@@ -32,12 +33,14 @@ _OPENING = re.compile(
     r"|figure out|what do|do)(?:,? )",
     re.IGNORECASE,
 )
+_MAKES = re.compile(r" (?:make|makes|come to|comes to|give|gives|equal|equals)$", re.IGNORECASE)
 _OF_ACTS = {
     "forget": re.compile(r"\b(?:timer|alarm|reminder)s?\b", re.IGNORECASE),
     "remember": re.compile(r"^to\b", re.IGNORECASE),
 }
 """What is to be forgotten or remembered that may be an act, and not a fact, by intent."""
 _NOTHING = re.compile(r"(?!)")
+_IT_AND_MORE = re.compile(r"(?:it|that|this),? (?:and|then)\b", re.IGNORECASE)
 LANGUAGES = ("de", "en", "fr")
 OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
@@ -73,6 +76,7 @@ class HassilGrammar:
         self._core: Sentences
         self._acts: Sentences
         self._bundled: BundledSentences
+        self._compound = Compound(language, self._alone)
 
     def load(self) -> None:
         """Parse the grammar and match once; takes some 2 s, off the loop."""
@@ -107,6 +111,10 @@ class HassilGrammar:
         words = " ".join(text.translate(_PLAIN_QUOTES).split())
         if not words or len(words) > MAX_CHARS:
             return None
+        found = self._of_own(words)
+        return None if found is None else self._compound.unfold(found, words)
+
+    def _of_own(self, words: str) -> Intent | None:
         wish = without_politeness(words)
         expression = phrases.as_expression(
             _strip_question(self._tagger.in_digits(phrases.times_tables(wish)))
@@ -126,14 +134,25 @@ class HassilGrammar:
         """Whether to look further where `recognize` found nothing."""
         if len(text) > MAX_CHARS:
             return False
+        return self._may_be_bundled(text) or self._compound.may_be(text)
+
+    def look_further(self, text: str) -> Intent | None:
+        """Return what the text asks for by the bundled sentences or in parts; blocks."""
+        words = " ".join(text.translate(_PLAIN_QUOTES).split())
+        return self._of_bundled(words) or self._compound.find(words)
+
+    def _alone(self, text: str) -> Intent | None:
+        return self._of_own(text) or self._of_bundled(text)
+
+    def _may_be_bundled(self, text: str) -> bool:
         if self._language != "en":
             return True
         said = text.casefold()
         return any(name in said for name in self._spoken_targets)
 
-    def look_further(self, text: str) -> Intent | None:
-        """Return what the text asks for by the bundled sentences; blocks."""
-        words = " ".join(text.translate(_PLAIN_QUOTES).split())
+    def _of_bundled(self, words: str) -> Intent | None:
+        if not self._may_be_bundled(words):
+            return None
         for name, slots in self._bundled.matches(POLITE_AFTER.sub("", words)):
             intent = read(name, slots, self._vocabulary)
             if intent is not None:
@@ -203,7 +222,7 @@ def _about_memory(name: str, text: str, *, is_asked: bool) -> Intent | None:
     """Return the intent if it says clearly enough what to remember or to forget."""
     if name == "forget" and text.lower() in {"it", "that", "this"}:
         return Intent("dismiss")
-    if is_asked or phrases.is_vague(text):
+    if is_asked or phrases.is_vague(text) or _IT_AND_MORE.match(text):
         return None
     if name == "remember" and not phrases.is_fact(text):
         return None
@@ -229,4 +248,5 @@ def _to_the_letter(found: str, words: str) -> str:
 
 def _strip_question(text: str) -> str:
     """Return the text without the words that ask for a result."""
-    return _PLEASE.sub("", _OPENING.sub("", text.strip(" ?.!")))
+    asked = _PLEASE.sub("", _OPENING.sub("", text.strip(" ?.!")))
+    return _MAKES.sub("", asked)

@@ -1,0 +1,110 @@
+"""Compound: two or three commands in one breath, each a sentence that is understood alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from antiphon_router.intents import Intent
+
+MOST_COMMANDS = 3
+_LONGEST_SHARED = 6
+_WORDS = {
+    "de": "und dann|und danach|und außerdem|und|dann|danach|außerdem",
+    "en": "and then|and also|and after that|and|then|also|after that",
+    "fr": "et puis|et ensuite|et aussi|et|puis|ensuite",
+}
+_NOT_BESIDE = frozenset({"awake", "pause", "repeat", "resume"})
+"""What is about the conversation, and no command beside another."""
+_ONLY_FIRST = frozenset({"dismiss", "stop", "undo"})
+_FREE = frozenset({"list_add", "note_take", "remember", "reminder_set"})
+"""What takes any words, and may have taken another command as its own."""
+_MAY_BE_TOLD = frozenset({"device", "scene"})
+"""What a person may be reminded of: to turn off the oven."""
+_OTHER = re.compile(r"^another(?: one)?\b", re.IGNORECASE)
+_ONE = re.compile(r"\b(?:a new one|one|it)\b", re.IGNORECASE)
+_IT = re.compile(r"\b(?:it|them|that)\b", re.IGNORECASE)
+_INSTEAD = re.compile(r",? (?:instead|as well|too)[.!?]*$", re.IGNORECASE)
+
+
+class Compound:
+    """Takes a sentence apart where a word joins two, and keeps what is understood as a whole.
+
+    Args:
+        language: two letters.
+        alone: returns what one command means; None if it is none.
+    """
+
+    def __init__(self, language: str, alone: Callable[[str], Intent | None]) -> None:
+        words = _WORDS[language]
+        self._joint = re.compile(
+            rf"(?:[.,;!?]+ (?:(?:{words}),? )?| (?:{words}),? )", re.IGNORECASE
+        )
+        self._alone = alone
+
+    def may_be(self, text: str) -> bool:
+        """Whether a text has a word that joins."""
+        return self._joint.search(text) is not None
+
+    def unfold(self, intent: Intent, text: str) -> Intent:
+        """Return an intent, or those of the parts of its text if its own words hold another."""
+        if intent.name not in _FREE or not self.may_be(text):
+            return intent
+        found = self.find(text, shares=intent.name == "list_add")
+        if found is None or found.then is None or found.name != intent.name:
+            return intent
+        is_task = intent.name == "reminder_set" and found.then.name in _MAY_BE_TOLD
+        is_item = intent.name == "list_add" and " list" not in intent.slots.get("items", "")
+        return intent if is_task or is_item else found
+
+    def find(self, text: str, most: int = MOST_COMMANDS, *, shares: bool = True) -> Intent | None:
+        """Return the first command, with those after it; None if a part is no command.
+
+        Args:
+            text: more than one command, perhaps.
+            most: of how many commands.
+            shares: whether a later command may leave out words that it has in common with the
+                first.
+        """
+        for joint in self._joint.finditer(text) if most > 1 else ():
+            before, after = text[: joint.start()], text[joint.end() :]
+            first = self._alone(before)
+            if first is None or first.name in _NOT_BESIDE:
+                continue
+            then = self._second(first, before, after, most - 1, shares=shares)
+            if then is not None:
+                return replace(first, then=then)
+        return None
+
+    def _second(
+        self, first: Intent, before: str, after: str, most: int, *, shares: bool
+    ) -> Intent | None:
+        after = _INSTEAD.sub("", after)
+        found = self._alone(after) or self.find(after, most, shares=shares)
+        if found is None and (meant := _with_names(first, after)) != after:
+            found = self._alone(meant)
+        if found is None and shares:
+            shared = (self._alone(text) for text in _with_shared_words(first, before, after))
+            found = next((one for one in shared if one and one.name == first.name), None)
+        refused = _NOT_BESIDE | _ONLY_FIRST
+        return None if found is None or found.name in refused else found
+
+
+def _with_names(first: Intent, after: str) -> str:
+    """Return the second part with what "it" stands for in it, as far as the first tells."""
+    if "target" in first.slots:
+        return _IT.sub(f"the {first.slots['target']}", after)
+    if "list" in first.slots:
+        return _IT.sub(f"the {first.slots['list']} list", after)
+    kind = first.name.partition("_")[0]
+    return _ONE.sub(f"a {kind}", after) if kind in {"timer", "alarm", "reminder"} else after
+
+
+def _with_shared_words(first: Intent, before: str, after: str) -> Iterator[str]:
+    """Yield what is left out in "turn on the lamp and the heater": the first's first words."""
+    words = before.split()[:_LONGEST_SHARED]
+    kind = first.name.partition("_")[0]
+    after = _OTHER.sub(f"{'an' if kind == 'alarm' else 'a'} {kind}", after)
+    for count in range(1, len(words)):
+        yield f"{' '.join(words[:count])} {after}"
