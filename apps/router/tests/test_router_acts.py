@@ -15,6 +15,7 @@ from antiphon_contracts import (
     ToolSpec,
 )
 from antiphon_contracts.payloads.timers import Timer
+from antiphon_router import abroad
 from antiphon_router.commands.resolving import clock_of, day_of
 from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
@@ -211,6 +212,20 @@ async def test_cancel_that_takes_nothing_back_that_was_long_ago() -> None:
         assert len(h.timers.running) == 2
 
 
+async def test_the_lights_are_those_of_the_room_where_it_is_said() -> None:
+    lights = ["all lights", "kitchen lights"]
+    async with home() as h:
+        await h.offer(ToolRegistry(tools=(tool("home_set", target={"enum": lights}),)))
+        await answer(h, "turn the lights off", "kitchen")
+        await answer(h, "lights on", "attic")
+        await answer(h, "dim the lights", "kitchen")
+        assert [call.arguments for call in h.called] == [
+            {"target": "kitchen lights", "state": "off"},
+            {"target": "all lights", "state": "on"},
+            {"target": "kitchen lights", "state": "on", "brighter_by": -25},
+        ]
+
+
 async def test_two_commands_in_one_breath_are_both_done_and_both_told() -> None:
     async with home() as h:
         await h.offer(REGISTRY)
@@ -374,11 +389,58 @@ async def test_what_rang_is_forgotten_when_nobody_is_there_to_ring() -> None:
                 "Répète": "D'accord.",
             },
         ),
+        (
+            "es",
+            {
+                "Pon un temporizador de 90 segundos": "1 minuto y 30 segundos, empezando ahora.",
+                "¿Cuánto tiempo le queda al temporizador?": "Quedan 1 minuto y 30 segundos.",
+                "Cancela el temporizador": "De acuerdo.",
+                "Sube el volumen y pon un temporizador de cinco minutos": (
+                    "Volumen al 100 por ciento. 5 minutos, empezando ahora."
+                ),
+            },
+        ),
+        (
+            "it",
+            {
+                "Imposta un timer di 90 secondi": "1 minuto e 30 secondi, da adesso.",
+                "Quanto tempo manca al timer?": "Ancora 1 minuto e 30 secondi.",
+                "Annulla il timer": "Va bene.",
+                "Volume al 40 per cento": "Volume al 40 per cento.",
+            },
+        ),
+        (
+            "nl",
+            {
+                "Zet een timer op 90 seconden": "1 minuut en 30 seconden, vanaf nu.",
+                "Hoe lang duurt de timer nog?": "Nog 1 minuut en 30 seconden.",
+                "Annuleer de timer": "Oké.",
+                "Hoe lang loopt de timer nog?": "Er loopt geen timer die zo heet.",
+            },
+        ),
     ],
 )
-async def test_german_and_french_are_answered_in_kind(language: str, said: dict[str, str]) -> None:
+async def test_other_languages_are_answered_in_kind(language: str, said: dict[str, str]) -> None:
     async with home(RouterSettings(language=language)) as h:
         assert {text: await answer(h, text) for text in said} == said
+
+
+@pytest.mark.parametrize(
+    ("code", "at_one", "later", "date"),
+    [
+        ("de", "Es ist 1 Uhr 05.", "Es ist 14 Uhr.", "Heute ist Samstag, der 21. November."),
+        ("es", "Es la 1 05.", "Son las 14.", "Hoy es sábado, 21 de noviembre."),
+        ("fr", "Il est 1 h 05.", "Il est 14 h.", "Nous sommes le samedi 21 novembre."),
+        ("it", "È l'1 05.", "Sono le 14.", "Oggi è sabato 21 novembre."),
+        ("nl", "Het is 1 uur 05.", "Het is 14 uur.", "Vandaag is het zaterdag 21 november."),
+    ],
+)
+def test_time_and_date_in_other_languages(code: str, at_one: str, later: str, date: str) -> None:
+    spoken = abroad.language(code)
+    assert spoken is not None
+    assert spoken.spoken_time(datetime(2026, 11, 21, 1, 5)) == at_one  # noqa: DTZ001  (local)
+    assert spoken.spoken_time(datetime(2026, 11, 21, 14, 0)) == later  # noqa: DTZ001  (local)
+    assert spoken.spoken_date(datetime(2026, 11, 21)) == date  # noqa: DTZ001  (local)
 
 
 SATURDAY_NOON = datetime(2026, 11, 21, 12, 30).astimezone()

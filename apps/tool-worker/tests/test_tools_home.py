@@ -172,6 +172,31 @@ async def test_tasmota() -> None:
     assert await home.set("shutter", "open") == [("cmnd/shutter/ShutterOpen1", "")]
 
 
+async def test_lights_are_made_brighter_and_darker_by_steps() -> None:
+    home, topic = Home(), "zigbee2mqtt/desk lamp/set"
+    assert await home.set("desk lamp", brighter_by=25) == [(topic, {"brightness_step": 64})]
+    assert await home.set("desk lamp", brighter_by=-10, color="red") == [
+        (topic, {"brightness_step": -25, "color": {"hex": "#ff0000"}})
+    ]
+    assert await home.set("desk lamp", brightness=40, brighter_by=10) == [
+        (topic, {"state": "ON", "brightness": 102})
+    ]
+    dimmer = "cmnd/study_ceiling/Dimmer"
+    assert await home.set("ceiling", brighter_by=-25) == [(dimmer, "-"), (dimmer, "-")]
+    assert await home.set("ceiling", brighter_by=5) == [(dimmer, "+")]
+    with pytest.raises(ToolError, match="strip has no payload for that"):
+        await home.set("strip", brighter_by=10)
+    with pytest.raises(ToolError, match="heater is no light"):
+        await home.set("heater", brighter_by=10)
+    said = home.said
+    assert await said("home_set", target="study", state="on", brighter_by=-25) == (
+        "I made everything in the study darker."
+    )
+    assert await said("home_set", target="desk lamp", state="on", brighter_by=25) == (
+        "I made the desk lamp brighter."
+    )
+
+
 async def test_a_custom_device() -> None:
     home = Home()
     assert await home.set("strip", "off") == [("leds/power", "0")]

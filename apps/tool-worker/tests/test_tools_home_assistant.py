@@ -145,6 +145,7 @@ async def test_what_is_exposed_and_what_is_told(tmp_path: Path) -> None:
         said = await call(say, target="desk lamp", state="on", brightness=30, color="red")
         assert said == "I set the desk lamp to red and 30 percent."
         await call(say, target="desk lamp", state="on", color="warm white")
+        await call(say, target="desk lamp", state="on", brighter_by=-25)
         await call(say, target="coffee machine", state="toggle")
         await call(say, target="kitchen blind", state="close")
         assert await call(tools["home_scene"], scene="movie time") == "The scene movie time is set."
@@ -156,6 +157,10 @@ async def test_what_is_exposed_and_what_is_told(tmp_path: Path) -> None:
             (
                 "/api/services/light/turn_on",
                 {"entity_id": "light.desk", "color_temp_kelvin": 2700},
+            ),
+            (
+                "/api/services/light/turn_on",
+                {"entity_id": "light.desk", "brightness_step_pct": -25},
             ),
             ("/api/services/switch/toggle", {"entity_id": "switch.coffee"}),
             ("/api/services/cover/close_cover", {"entity_id": "cover.blind"}),

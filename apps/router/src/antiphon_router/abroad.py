@@ -1,11 +1,16 @@
-"""Abroad: what the fast path says in languages other than English."""
+"""Abroad: what the fast path says in languages other than English.
+
+Each language is a folder of `sentences`; its `answers.toml` is read here.
+"""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import files
 
 from antiphon_contracts import Timer
 
@@ -23,16 +28,17 @@ class Language:
 
     Attributes:
         okay: what is said to most commands.
-        sentences: what is said in English, and here.
+        sentences: what is said instead of the English sentences of `phrases`, by their names
+            there.
         units: of durations: one and several.
         last_join: between the last two parts of a list.
         time: hour and minutes.
+        time_at_one: the same at one o'clock, where that is another sentence.
         date: weekday, day and month.
         weekdays: from Monday on.
         months: from January on.
         started: a timer's length.
         left: what is left of a timer.
-        no_timer: there is none.
         volume: in percent.
     """
 
@@ -46,13 +52,14 @@ class Language:
     months: Sequence[str]
     started: str
     left: str
-    no_timer: str
     volume: str
+    time_at_one: str = ""
 
     def spoken_time(self, now: datetime) -> str:
         """Return the time of day as a sentence."""
         minutes = f"{now.minute:02d}" if now.minute else ""
-        return f"{self.time.format(now.hour, minutes).strip()}."
+        sentence = self.time_at_one if now.hour == 1 and self.time_at_one else self.time
+        return f"{sentence.format(now.hour, minutes).strip()}."
 
     def spoken_date(self, now: datetime) -> str:
         """Return the date as a sentence."""
@@ -70,7 +77,7 @@ class Language:
     def spoken_timers(self, timers: Sequence[Timer]) -> str:
         """Return what is left of timers."""
         if not timers:
-            return self.no_timer
+            return self.sentences["no_timer"]
         told = []
         for timer in timers:
             left = self.left.format(self.spoken_duration(timer.left_s))
@@ -80,8 +87,9 @@ class Language:
 
     def said(self, name: str, slots: Mapping[str, str], english: str) -> str:
         """Return what is said instead of the English answer to an intent."""
-        if english in self.sentences:
-            return self.sentences[english]
+        for known, here in self.sentences.items():
+            if getattr(phrases, known.upper()) == english:
+                return here
         if name == "timer_set":
             return self.started.format(self.spoken_duration(float(slots["length_s"])))
         level = _LEVEL.search(english)
@@ -90,83 +98,25 @@ class Language:
         return self.okay
 
 
-_GERMAN = Language(
-    okay="Okay.",
-    sentences={
-        phrases.NOTHING_TO_REPEAT: "Ich habe noch nichts gesagt.",
-        phrases.NO_TIME: "Ein Timer braucht mehr als 0 Sekunden.",
-        phrases.TOO_LONG: "Das ist zu lang: ein Jahr ist das Höchste.",
-        phrases.NO_VOLUME: "Die Lautstärke geht von 0 bis 100 Prozent.",
-        phrases.NO_BRIGHTNESS: "Die Helligkeit geht von 0 bis 100 Prozent.",
-        phrases.NO_TIMER: "Es läuft kein solcher Timer.",
-    },
-    units={
-        "day": ("Tag", "Tage"),
-        "hour": ("Stunde", "Stunden"),
-        "minute": ("Minute", "Minuten"),
-        "second": ("Sekunde", "Sekunden"),
-    },
-    last_join="und",
-    time="Es ist {} Uhr {}",
-    date="Heute ist {}, der {}. {}.",
-    weekdays=["Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"],
-    months=[
-        "Januar",
-        "Februar",
-        "März",
-        "April",
-        "Mai",
-        "Juni",
-        "Juli",
-        "August",
-        "September",
-        "Oktober",
-        "November",
-        "Dezember",
-    ],
-    started="{}, ab jetzt.",
-    left="noch {}",
-    no_timer="Es läuft kein solcher Timer.",
-    volume="Lautstärke {} Prozent.",
-)
-_FRENCH = Language(
-    okay="D'accord.",
-    sentences={
-        phrases.NOTHING_TO_REPEAT: "Je n'ai encore rien dit.",
-        phrases.NO_TIME: "Un minuteur dure plus de 0 seconde.",
-        phrases.TOO_LONG: "C'est trop long : un an au plus.",
-        phrases.NO_VOLUME: "Le volume va de 0 à 100 pour cent.",
-        phrases.NO_BRIGHTNESS: "La luminosité va de 0 à 100 pour cent.",
-        phrases.NO_TIMER: "Il n'y a pas de tel minuteur.",
-    },
-    units={
-        "day": ("jour", "jours"),
-        "hour": ("heure", "heures"),
-        "minute": ("minute", "minutes"),
-        "second": ("seconde", "secondes"),
-    },
-    last_join="et",
-    time="Il est {} h {}",
-    date="Nous sommes le {} {} {}.",
-    weekdays=["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-    months=[
-        "janvier",
-        "février",
-        "mars",
-        "avril",
-        "mai",
-        "juin",
-        "juillet",
-        "août",
-        "septembre",
-        "octobre",
-        "novembre",
-        "décembre",
-    ],
-    started="{}, c'est parti.",
-    left="encore {}",
-    no_timer="Il n'y a pas de tel minuteur.",
-    volume="Volume {} pour cent.",
-)
-LANGUAGES: Mapping[str, Language] = {"de": _GERMAN, "fr": _FRENCH}
-"""Languages whose answers are not English."""
+def language(code: str) -> Language | None:
+    """Return a language's answers; None for English, whose answers are in the code.
+
+    Args:
+        code: two letters, one of `LANGUAGES`.
+    """
+    if code == ENGLISH:
+        return None
+    table = tomllib.loads((_FOLDER / code / "answers.toml").read_text(encoding="utf-8"))
+    return Language(**{name: value for name, value in table.items() if name != "joints"})
+
+
+def joints(code: str) -> tuple[str, ...]:
+    """Return what stands between two commands in one breath, longer ones first."""
+    table = tomllib.loads((_FOLDER / code / "answers.toml").read_text(encoding="utf-8"))
+    return tuple(table["joints"])
+
+
+ENGLISH = "en"
+_FOLDER = files("antiphon_router") / "sentences"
+LANGUAGES: tuple[str, ...] = tuple(sorted(each.name for each in _FOLDER.iterdir() if each.is_dir()))
+"""Languages that the fast path understands, by two letters."""

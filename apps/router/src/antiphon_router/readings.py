@@ -220,7 +220,7 @@ def _device(found: Found) -> dict[str, str] | None:
     for slot in ("percent", "number"):
         if isinstance(value := found.get(slot), float):
             slots["brightness"] = number(value)
-    for slot in ("state", "color", "brightness"):
+    for slot in ("state", "color", "brightness", "brighter_by"):
         if slot in found:
             slots[slot] = _text(found, slot)
     return slots if len(slots) > 1 else None

@@ -34,7 +34,7 @@ class RouterSettings(Settings):
     language: str = Field(
         default="en",
         pattern=r"^[a-z]{2}$",
-        description="Language of the fast path: en, or (with fewer commands) de or fr.",
+        description="Language of the fast path: en, or (with fewer commands) de, es, fr, it or nl.",
     )
     llm_timeout_s: float = Field(
         default=60.0, gt=0, description="How long the language model may take for an answer."

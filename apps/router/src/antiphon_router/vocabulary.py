@@ -12,6 +12,11 @@ USUAL_LISTS = ("shopping", "to do")
 """Lists that people speak of whether or not there is one yet."""
 
 
+ALL_LIGHTS = "all lights"
+"""What the tool worker calls them together."""
+LIGHTS = "lights"
+"""Those of the room where it is said, if the house knows which they are; else all."""
+_OF_ALL_LIGHTS = ("all the lights", "all of the lights", "every light", "all my lights")
 _HAS_ONE_DOOR = ("garage", "shed")
 """What people open and mean its door."""
 LONGEST_S = 15.0
@@ -86,7 +91,8 @@ def spoken_names(names: Iterable[str]) -> list[tuple[str, str]]:
         for spoken, meant in loose.items()
         if len(meant) == 1 and spoken not in exact
     }
-    return list((exact | also).items())
+    every = dict.fromkeys(_OF_ALL_LIGHTS, ALL_LIGHTS) | {LIGHTS: LIGHTS}
+    return list(((every if ALL_LIGHTS in exact else {}) | also | exact).items())
 
 
 def _plain(name: str) -> str:

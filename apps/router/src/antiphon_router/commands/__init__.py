@@ -9,8 +9,7 @@ from datetime import datetime
 from antiphon_contracts import BusError, TimerEvent
 from antiphon_runtime import Bus
 
-from antiphon_router import phrases
-from antiphon_router.abroad import LANGUAGES
+from antiphon_router import abroad, phrases
 from antiphon_router.commands.asking import COMMAND_TIMEOUT_S, Asking, Command
 from antiphon_router.commands.house import Devices, Volume
 from antiphon_router.commands.knowing import Knowing
@@ -49,7 +48,7 @@ class Commands:
         *,
         language: str = "en",
     ) -> None:
-        self._language = LANGUAGES.get(language)
+        self._language = abroad.language(language)
         self._bus = bus
         self._asking = Asking(bus, clock)
         self._undoing = Undoing()
@@ -171,5 +170,7 @@ class Commands:
                 return phrases.spoken_date(now) if language is None else language.spoken_date(now)
             case "repeat":
                 nothing = phrases.NOTHING_TO_REPEAT
-                return last_answer or (language.sentences[nothing] if language else nothing)
+                return last_answer or (
+                    language.sentences["nothing_to_repeat"] if language else nothing
+                )
         return None

@@ -12,6 +12,7 @@ from antiphon_runtime import Bus
 from antiphon_router import phrases
 from antiphon_router.commands.asking import Asking, Command
 from antiphon_router.commands.undoing import Undoing
+from antiphon_router.vocabulary import ALL_LIGHTS, LIGHTS
 
 STEP = 10.0
 """In percent, by which `louder` and `quieter` change the volume."""
@@ -33,7 +34,7 @@ class Devices:
         """Switch, dim or colour a device, an area or a group."""
         slots = command.slots
         arguments: dict[str, object] = {
-            "target": slots["target"],
+            "target": self._meant(slots["target"], command.site_id),
             "state": slots.get("state", "on"),
         }
         if "brightness" in slots:
@@ -42,10 +43,21 @@ class Devices:
                 return phrases.NO_BRIGHTNESS
             arguments["brightness"] = brightness
             if brightness == 0:
-                arguments = {"target": slots["target"], "state": "off"}
+                arguments["state"] = "off"
+                del arguments["brightness"]
+        if "brighter_by" in slots:
+            arguments["brighter_by"] = int(slots["brighter_by"])
         if "color" in slots:
             arguments["color"] = slots["color"]
         return await self._asking.say(command, "home_set", **arguments)
+
+    def _meant(self, target: str, site_id: str) -> str:
+        """Return the target that is meant: `lights` are those of the room, where it has some."""
+        if target != LIGHTS:
+            return target
+        room = " ".join(site_id.replace("_", " ").replace("-", " ").split())
+        own = f"{room} lights"
+        return own if own in self._asking.vocabulary.targets else ALL_LIGHTS
 
     async def begin_scene(self, command: Command) -> str:
         """Set a scene."""

@@ -8,6 +8,7 @@ from importlib.resources import files
 from antiphon_contracts import ConfigError
 
 from antiphon_router import phrases, units
+from antiphon_router.abroad import LANGUAGES, joints
 from antiphon_router.engine.bundled import BundledSentences
 from antiphon_router.engine.compound import Compound
 from antiphon_router.engine.matching import Sentences
@@ -16,7 +17,7 @@ from antiphon_router.intents import Intent
 from antiphon_router.places import zone_of
 from antiphon_router.readings import read
 from antiphon_router.spans import Moment, Tagged, Tagger
-from antiphon_router.vocabulary import Vocabulary, spoken_names
+from antiphon_router.vocabulary import ALL_LIGHTS, LIGHTS, Vocabulary, spoken_names
 
 MAX_CHARS = 300
 """Longer texts are no commands; the matcher's cost grows with them."""
@@ -33,6 +34,8 @@ _OPENING = re.compile(
     r"|figure out|what do|do)(?:,? )",
     re.IGNORECASE,
 )
+_PERCENT = re.compile(r"\b(?:per cento|por ciento|pour cent)\b", re.IGNORECASE)
+_EVERY = re.compile(r"\b(?:all|every|each)\b", re.IGNORECASE)
 _MAKES = re.compile(r" (?:make|makes|come to|comes to|give|gives|equal|equals)$", re.IGNORECASE)
 _OF_ACTS = {
     "forget": re.compile(r"\b(?:timer|alarm|reminder)s?\b", re.IGNORECASE),
@@ -41,7 +44,6 @@ _OF_ACTS = {
 """What is to be forgotten or remembered that may be an act, and not a fact, by intent."""
 _NOTHING = re.compile(r"(?!)")
 _IT_AND_MORE = re.compile(r"(?:it|that|this),? (?:and|then)\b", re.IGNORECASE)
-LANGUAGES = ("de", "en", "fr")
 OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
 
@@ -65,6 +67,7 @@ class HassilGrammar:
         sources = {
             path.name: path.read_text(encoding="utf-8")
             for path in sorted(folder.iterdir(), key=lambda path: path.name)
+            if path.name.endswith(".yaml")
         }
         self._core_source = sources.pop("core.yaml")
         self._acts_sources = list(sources.values())
@@ -76,7 +79,7 @@ class HassilGrammar:
         self._core: Sentences
         self._acts: Sentences
         self._bundled: BundledSentences
-        self._compound = Compound(language, self._alone)
+        self._compound = Compound(joints(language), self._alone)
 
     def load(self) -> None:
         """Parse the grammar and match once; takes some 2 s, off the loop."""
@@ -162,7 +165,8 @@ class HassilGrammar:
     def _in_digits(self, text: str) -> str:
         from text_to_num import alpha2digit
 
-        return str(alpha2digit(text, self._language, 0))
+        # Its second word would become 100.
+        return str(alpha2digit(_PERCENT.sub("%", text), self._language, 0))
 
     def _of_core(self, name: str, slots: dict[str, str], words: str) -> Intent | None:
         if "text" not in slots:
@@ -186,7 +190,10 @@ class HassilGrammar:
 
     def _first_that_makes_sense(self, tagged: Tagged) -> Intent | None:
         for name, slots in self._acts.matches(tagged.text):
-            intent = read(name, _values(tagged, slots), self._vocabulary)
+            values = _values(tagged, slots)
+            if values.get("target") == LIGHTS and _EVERY.search(tagged.text):
+                values["target"] = ALL_LIGHTS
+            intent = read(name, values, self._vocabulary)
             if intent is not None:
                 return intent
         return None

@@ -20,7 +20,7 @@ Slots = dict[str, str | float]
 
 _DOMAINS = ("light", "switch", "fan", "cover")
 _UNITS_S = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
-_TIMER = re.compile(r"timer|minuteur|minuterie|countdown|wecker|chrono", re.IGNORECASE)
+_TIMER = re.compile(r"timer|minuteur|minuterie|countdown|wecker|chrono|temporizador", re.IGNORECASE)
 """Without one of these words a sentence that fits by its wildcards is about something else."""
 _HALVES = {"half": 0.5, "1/2": 0.5}
 

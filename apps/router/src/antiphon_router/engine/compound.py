@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from antiphon_router.intents import Intent
 
 MOST_COMMANDS = 3
 _LONGEST_SHARED = 6
-_WORDS = {
-    "de": "und dann|und danach|und außerdem|und|dann|danach|außerdem",
-    "en": "and then|and also|and after that|and|then|also|after that",
-    "fr": "et puis|et ensuite|et aussi|et|puis|ensuite",
-}
-_NOT_BESIDE = frozenset({"awake", "pause", "repeat", "resume"})
+_NOT_BESIDE = frozenset({"awake", "pause", "resume"})
 """What is about the conversation, and no command beside another."""
 _ONLY_FIRST = frozenset({"dismiss", "stop", "undo"})
-_FREE = frozenset({"list_add", "note_take", "remember", "reminder_set"})
+_FREE = frozenset({"list_add", "list_remove", "note_take", "remember", "reminder_set"})
 """What takes any words, and may have taken another command as its own."""
 _MAY_BE_TOLD = frozenset({"device", "scene"})
 """What a person may be reminded of: to turn off the oven."""
+_SAID_ONCE = frozenset({"convert", "sum"})
+"""What is one sum: five foot and three inches in centimetres."""
+_BARE = re.compile(r"(?:the|my|our|all|both|every|in|for|at|on|to)\b", re.IGNORECASE)
+"""How a second command begins that leaves out the first's verb."""
 _OTHER = re.compile(r"^another(?: one)?\b", re.IGNORECASE)
 _ONE = re.compile(r"\b(?:a new one|one|it)\b", re.IGNORECASE)
 _IT = re.compile(r"\b(?:it|them|that)\b", re.IGNORECASE)
@@ -32,12 +31,12 @@ class Compound:
     """Takes a sentence apart where a word joins two, and keeps what is understood as a whole.
 
     Args:
-        language: two letters.
+        joints: what stands between two commands, longer ones first.
         alone: returns what one command means; None if it is none.
     """
 
-    def __init__(self, language: str, alone: Callable[[str], Intent | None]) -> None:
-        words = _WORDS[language]
+    def __init__(self, joints: Sequence[str], alone: Callable[[str], Intent | None]) -> None:
+        words = "|".join(joints)
         self._joint = re.compile(
             rf"(?:[.,;!?]+ (?:(?:{words}),? )?| (?:{words}),? )", re.IGNORECASE
         )
@@ -51,12 +50,12 @@ class Compound:
         """Return an intent, or those of the parts of its text if its own words hold another."""
         if intent.name not in _FREE or not self.may_be(text):
             return intent
-        found = self.find(text, shares=intent.name == "list_add")
-        if found is None or found.then is None or found.name != intent.name:
+        is_list = intent.name in {"list_add", "list_remove"}
+        found = self.find(text, shares=is_list and " list" in intent.slots.get("items", ""))
+        if found is None or found.then is None:
             return intent
         is_task = intent.name == "reminder_set" and found.then.name in _MAY_BE_TOLD
-        is_item = intent.name == "list_add" and " list" not in intent.slots.get("items", "")
-        return intent if is_task or is_item else found
+        return intent if is_task or (found.name != intent.name and not is_list) else found
 
     def find(self, text: str, most: int = MOST_COMMANDS, *, shares: bool = True) -> Intent | None:
         """Return the first command, with those after it; None if a part is no command.
@@ -81,14 +80,21 @@ class Compound:
         self, first: Intent, before: str, after: str, most: int, *, shares: bool
     ) -> Intent | None:
         after = _INSTEAD.sub("", after)
-        found = self._alone(after) or self.find(after, most, shares=shares)
+        shared = self._shared(first, before, after) if shares and _BARE.match(after) else None
+        found = shared or self._alone(after) or self.find(after, most, shares=shares)
         if found is None and (meant := _with_names(first, after)) != after:
             found = self._alone(meant)
         if found is None and shares:
-            shared = (self._alone(text) for text in _with_shared_words(first, before, after))
-            found = next((one for one in shared if one and one.name == first.name), None)
+            found = self._shared(first, before, after)
         refused = _NOT_BESIDE | _ONLY_FIRST
         return None if found is None or found.name in refused else found
+
+    def _shared(self, first: Intent, before: str, after: str) -> Intent | None:
+        """Return a second command of the first's kind that leaves out its first words."""
+        if first.name in _SAID_ONCE:
+            return None
+        whole = (self._alone(text) for text in _with_shared_words(first, before, after))
+        return next((one for one in whole if one and one.name == first.name), None)
 
 
 def _with_names(first: Intent, after: str) -> str:

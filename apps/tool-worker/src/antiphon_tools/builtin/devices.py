@@ -1,7 +1,8 @@
 """Devices on MQTT: what is published for a setting.
 
-Sources: Zigbee2MQTT, "MQTT Topics and Messages" (`<device>/set`) and "Exposes" (light, cover);
-Tasmota, "Commands" (Power, Dimmer, Color2, CT, ShutterOpen, ShutterClose).
+Sources: Zigbee2MQTT, "MQTT Topics and Messages" (`<device>/set`), "Exposes" (light, cover) and
+"Moving/stepping" of its lights; Tasmota, "Commands" (Power, Dimmer, DimmerStep, Color2, CT,
+ShutterOpen, ShutterClose).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Messages = Sequence[tuple[str, str]]
 """Topics and payloads, in the order in which they are sent."""
 
 _Z2M_BRIGHTNESS = 254
+_TASMOTA_STEP = 10  # percent, by which `Dimmer +` and `Dimmer -` change it unless DimmerStep is set
 _TASMOTA_CT = {"warm": 400, "neutral": 250, "cool": 160}  # mired; Tasmota takes 153 to 500
 
 
@@ -92,6 +94,9 @@ def _zigbee2mqtt(section: DeviceSection, setting: Setting) -> Messages:
     body: dict[str, object] = {"state": setting.state.upper()}
     if setting.brightness is not None:
         body["brightness"] = round(setting.brightness * _Z2M_BRIGHTNESS / 100)
+    if setting.brighter_by is not None:
+        # With `state` a light would jump to its last brightness before it steps.
+        body = {"brightness_step": round(setting.brighter_by * _Z2M_BRIGHTNESS / 100)}
     if setting.colour is not None and setting.colour.warmth is not None:
         body["color_temp"] = setting.colour.warmth
     elif setting.colour is not None:
@@ -112,6 +117,10 @@ def _tasmota(section: DeviceSection, setting: Setting) -> Messages:
         messages.append((f"{base}/Color2", setting.colour.hex.upper()))
     if setting.brightness is not None:
         messages.append((f"{base}/Dimmer{relay}", str(setting.brightness)))
+    if setting.brighter_by is not None:
+        steps = max(1, round(abs(setting.brighter_by) / _TASMOTA_STEP))
+        messages += [(f"{base}/Dimmer{relay}", "+" if setting.brighter_by > 0 else "-")] * steps
+        return messages
     return [*messages, (f"{base}/POWER{relay}", "ON")]
 
 
@@ -131,6 +140,8 @@ def _custom(section: DeviceSection, setting: Setting) -> Messages:
         level = round(setting.brightness * section.brightness_max / 100)
         text = section.payload_brightness.replace("{brightness}", str(level))
         messages.append((section.brightness_topic or section.topic, text))
+    if setting.brighter_by is not None:
+        return []
     if setting.colour is not None:
         if section.payload_color is None:
             return []

@@ -48,6 +48,12 @@ def _home_set(plan: Plan) -> Tool:
                 "maximum": 100,
                 "description": "Of a light, in percent; with state on.",
             },
+            "brighter_by": {
+                "type": "integer",
+                "minimum": -100,
+                "maximum": 100,
+                "description": "Of a light, points of percent; below 0 is darker; with state on.",
+            },
             "color": {
                 "type": "string",
                 "minLength": 1,
@@ -60,7 +66,10 @@ def _home_set(plan: Plan) -> Tool:
     )
     async def home_set(arguments: Mapping[str, Any], _context: ToolContext) -> JsonValue:
         setting = setting_of(
-            arguments["state"], arguments.get("brightness"), arguments.get("color")
+            arguments["state"],
+            arguments.get("brightness"),
+            arguments.get("color"),
+            arguments.get("brighter_by"),
         )
         return {"text": await applied(plan.targets[arguments["target"]], setting)}
 
@@ -89,8 +98,12 @@ def _home_scene(plan: Plan) -> Tool:
     return home_scene
 
 
-def setting_of(state: str, brightness: int | None, color: str | None) -> Setting:
+def setting_of(
+    state: str, brightness: int | None, color: str | None, brighter_by: int | None = None
+) -> Setting:
     """Return the setting that is meant: no brightness is off, and what is off has no colour.
+
+    A brightness that is said outright counts more than a step.
 
     Raises:
         ToolError: the colour is not known.
@@ -99,7 +112,8 @@ def setting_of(state: str, brightness: int | None, color: str | None) -> Setting
         return Setting(state)  # type: ignore[arg-type]  # the schema has checked it
     if brightness == 0:
         return Setting("off")
-    return Setting("on", brightness, None if color is None else colour(color))
+    step = brighter_by if brightness is None and brighter_by else None
+    return Setting("on", brightness, None if color is None else colour(color), step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +160,8 @@ async def _all_set(things: Sequence[Thing], setting: Setting) -> list[_Outcome]:
 def _sentence(target: Target, setting: Setting) -> str:
     if not setting.is_for_lights:
         return _DONE[setting.state].format(target.spoken)
+    if setting.brighter_by is not None and setting.colour is None:
+        return f"I made {target.spoken} {'brighter' if setting.brighter_by > 0 else 'darker'}."
     how = [] if setting.colour is None else [setting.colour.name]
     if setting.brightness is not None:
         how.append(f"{setting.brightness:g} percent")

@@ -72,6 +72,8 @@ class Entity:
         data: dict[str, JsonValue] = {"entity_id": self.id}
         if setting.brightness is not None:
             data["brightness_pct"] = setting.brightness
+        if setting.brighter_by is not None:
+            data["brightness_step_pct"] = setting.brighter_by
         if setting.colour is not None and setting.colour.warmth is not None:
             data["color_temp_kelvin"] = KELVIN[setting.colour.warmth]
         elif setting.colour is not None:

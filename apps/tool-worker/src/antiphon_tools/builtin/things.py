@@ -18,16 +18,19 @@ class Setting:
         state: what it shall do.
         brightness: in percent.
         colour: of its light.
+        brighter_by: points of percent; below 0 is darker.
     """
 
     state: State
     brightness: int | None = None
     colour: Colour | None = None
+    brighter_by: int | None = None
 
     @property
     def is_for_lights(self) -> bool:
         """Whether only lights can be so."""
-        return self.brightness is not None or self.colour is not None
+        wanted = (self.brightness, self.colour, self.brighter_by)
+        return any(each is not None for each in wanted)
 
     @property
     def is_for_covers(self) -> bool:
