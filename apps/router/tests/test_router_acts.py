@@ -201,6 +201,27 @@ async def test_cancel_that_takes_the_last_thing_back_once() -> None:
         ]
 
 
+async def test_cancel_that_takes_back_only_what_was_not_so_before() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        h.tool_changes["list_add"] = ["eggs"]
+        await answer(h, "put milk and eggs on the shopping list")
+        await answer(h, "undo that")
+        h.tool_changes["list_add"] = []
+        await answer(h, "put milk on the shopping list")
+        assert await answer(h, "undo that") == "Okay."
+        h.tool_changes["list_clear"] = ["milk", "tea"]
+        await answer(h, "clear the shopping list")
+        await answer(h, "undo that")
+        assert [(call.name, call.arguments.get("items")) for call in h.called] == [
+            ("list_add", ["milk", "eggs"]),
+            ("list_remove", ["eggs"]),
+            ("list_add", ["milk"]),
+            ("list_clear", None),
+            ("list_add", ["milk", "tea"]),
+        ]
+
+
 async def test_cancel_that_takes_nothing_back_that_was_long_ago() -> None:
     async with home() as h:
         await answer(h, "Set a tea timer for three minutes")

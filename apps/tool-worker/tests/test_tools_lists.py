@@ -68,6 +68,7 @@ async def test_a_list_from_its_first_thing_to_its_last(shelves: Shelves) -> None
     assert added == {
         "text": "I put milk, two eggs and Bread on the shopping list.",
         "list": ["milk", "two eggs", "Bread"],
+        "changed": ["milk", "two eggs", "Bread"],
     }
     assert await say("list_show", list="my shopping list") == (
         "On the shopping list: milk, two eggs and Bread."
@@ -89,6 +90,7 @@ async def test_what_is_there_is_not_put_there_again(shelves: Shelves) -> None:
     )
     done = await shelves.call("list_add", list="shopping", items=["eggs", "tea", "Tea"])
     assert done["text"] == "I put tea on the shopping list; eggs are already on it."
+    assert done["changed"] == ["tea"]
     assert done["list"] == ["milk", "egg", "tea"]
 
 

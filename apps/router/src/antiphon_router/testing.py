@@ -94,6 +94,7 @@ class Home:
         timers: the timer worker.
         called: the calls of tools.
         tool_texts: what each tool answers, by its name; else it says what it was asked.
+        tool_changes: what each tool says it changed, by its name.
     """
 
     def __init__(self, house: House) -> None:
@@ -119,6 +120,7 @@ class Home:
         self.timers = ScriptedTimers()
         self.called: list[ToolCall] = []
         self.tool_texts: dict[str, str] = {}
+        self.tool_changes: dict[str, list[str]] = {}
         self._newest: Message[LlmRequest] | None = None
         self._streamed = 0
 
@@ -272,7 +274,9 @@ class Home:
             return ToolResult(name=call.name, result={"iso": "2026-11-21T19:05:00+09:00"})
         if call.name != "calculate":
             text = self.tool_texts.get(call.name, f"{call.name} was called.")
-            return ToolResult(name=call.name, result={"text": text})
+            changed = self.tool_changes.get(call.name)
+            more = {} if changed is None else {"changed": changed}
+            return ToolResult(name=call.name, result={"text": text, **more})
         if "/ 0" in call.arguments["expression"]:
             return ToolResult(name="calculate", error="I cannot divide by zero")
         return ToolResult(name="calculate", result={"result": 84})

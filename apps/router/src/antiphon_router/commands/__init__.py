@@ -72,7 +72,7 @@ class Commands:
             "list_add": writing.change_list,
             "list_remove": writing.change_list,
             "list_show": writing.tell_list,
-            "list_clear": writing.tell_list,
+            "list_clear": writing.clear_list,
             "note_take": writing.note,
             "notes_read": writing.note,
             "timer_set": timing.set_timer,

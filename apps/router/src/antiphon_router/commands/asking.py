@@ -92,6 +92,10 @@ class Asking:
             BusError: the tool worker is away, busy or too slow.
             EngineError: the tool could not do it; the text is a sentence for people.
         """
-        result = await self.call(command, tool, **arguments)
-        text = result.get("text") if isinstance(result, dict) else result
-        return text if isinstance(text, str) and text.strip() else phrases.OKAY
+        return said(await self.call(command, tool, **arguments))
+
+
+def said(result: object) -> str:
+    """Return the sentence in a tool's result."""
+    text = result.get("text") if isinstance(result, dict) else result
+    return text if isinstance(text, str) and text.strip() else phrases.OKAY

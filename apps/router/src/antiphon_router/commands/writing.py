@@ -13,10 +13,12 @@ from antiphon_contracts import (
 )
 
 from antiphon_router import phrases
-from antiphon_router.commands.asking import Asking, Command
+from antiphon_router.commands.asking import Asking, Command, said
 from antiphon_router.commands.undoing import Undoing
 
-_OPPOSITE = {"list_add": "list_remove", "list_remove": "list_add"}
+_OPPOSITE = {"list_add": "list_remove", "list_remove": "list_add", "list_clear": "list_add"}
+MOST_ITEMS = 50
+"""So many things may be put on a list at once."""
 _TOOLS = {"note_take": "take_note", "notes_read": "read_notes"}
 
 
@@ -35,17 +37,29 @@ class Writing:
     async def change_list(self, command: Command) -> str:
         """Put items on a list, or take them off it."""
         items, named = command.slots["items"].split("|"), command.slots["list"]
-        said = await self._asking.say(command, command.name, list=named, items=items)
-        opposite = _OPPOSITE[command.name]
-        self._undoing.note(command, partial(self._take_back, opposite, named, items))
-        return said
+        result = await self._asking.call(command, command.name, list=named, items=items)
+        self._note_change(command, named, _changed(result, items))
+        return said(result)
+
+    def _note_change(self, command: Command, named: str, changed: list[str]) -> None:
+        """Have only that taken back which was not so before."""
+        if 0 < len(changed) <= MOST_ITEMS:
+            undo = partial(self._take_back, _OPPOSITE[command.name], named, changed)
+            self._undoing.note(command, undo)
 
     async def _take_back(self, tool: str, named: str, items: list[str], command: Command) -> str:
         return await self._asking.say(command, tool, list=named, items=items)
 
     async def tell_list(self, command: Command) -> str:
-        """Tell what is on a list, or clear it."""
+        """Tell what is on a list."""
         return await self._asking.say(command, command.name, list=command.slots["list"])
+
+    async def clear_list(self, command: Command) -> str:
+        """Take everything off a list."""
+        named = command.slots["list"]
+        result = await self._asking.call(command, command.name, list=named)
+        self._note_change(command, named, _changed(result, []))
+        return said(result)
 
     async def note(self, command: Command) -> str:
         """Take a note, or read the notes."""
@@ -82,6 +96,14 @@ class Writing:
         if not done.texts:
             return phrases.FORGOTTEN  # asked once more: the words are kept nowhere
         return f"I have forgotten that {_said_back(done.texts[0])}."
+
+
+def _changed(result: object, items: list[str]) -> list[str]:
+    """Return what a tool says it put on a list or took off it; `items` if it does not say."""
+    changed = result.get("changed") if isinstance(result, dict) else None
+    if not isinstance(changed, list):
+        return items
+    return [item for item in changed if isinstance(item, str)]
 
 
 def _said_back(memory: str) -> str:

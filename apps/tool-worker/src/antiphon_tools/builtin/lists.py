@@ -88,7 +88,7 @@ class Lists:
             await self._require_room(shelf, name, len(there) + len(new), is_new=not there)
             for item in new:
                 await shelf.add(name, item)
-            return await self._answered(shelf, name, _said_of_adding(name, new, old))
+            return await self._answered(shelf, name, _said_of_adding(name, new, old), new)
 
     async def _require_room(self, shelf: Shelf, name: str, count: int, *, is_new: bool) -> None:
         if count > MAX_ITEMS:
@@ -110,7 +110,7 @@ class Lists:
                 sentences.append(f"I took {_texts(found)} off the {_called(name)}.")
             if missing:
                 sentences.append(f"{_upper(_are(missing))} not on the {_called(name)}.")
-            return await self._answered(shelf, name, " ".join(sentences))
+            return await self._answered(shelf, name, " ".join(sentences), found)
 
     async def _show(self, arguments: Mapping[str, Any], _context: ToolContext) -> JsonValue:
         name = self._name(arguments)
@@ -136,14 +136,21 @@ class Lists:
                 if items
                 else f"The {_called(name)} was empty already."
             )
-            return await self._answered(shelf, name, sentence)
+            return await self._answered(shelf, name, sentence, items)
 
     def _name(self, arguments: Mapping[str, Any]) -> str:
         return list_name(arguments.get("list") or "") or self._section.default
 
-    async def _answered(self, shelf: Shelf, name: str, sentence: str) -> JsonValue:
+    async def _answered(
+        self, shelf: Shelf, name: str, sentence: str, changed: Sequence[Item] = ()
+    ) -> JsonValue:
+        """Return a result: a sentence, what is on the list now, and what was put on or taken off.
+
+        Of a long list the first things are told.
+        """
         texts: list[JsonValue] = [item.text for item in (await shelf.items(name))[:MAX_SHOWN]]
-        shelf.answer = {"text": sentence, "list": texts}
+        differs: list[JsonValue] = [item.text for item in changed[:MAX_SHOWN]]
+        shelf.answer = {"text": sentence, "list": texts, "changed": differs}
         self._on_names(await shelf.names())
         return shelf.answer
 
