@@ -257,6 +257,37 @@ async def test_two_commands_in_one_breath_are_both_done_and_both_told() -> None:
         assert len(h.timers.running) == 1
 
 
+async def test_a_question_after_a_command_is_for_the_language_model() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        h.tool_texts["home_set"] = "The kitchen lamp is on."
+        h.deltas = ["Because of the ", "salt."]
+        h.ask("turn on the kitchen lamp and tell me why the sea is salty")
+        await h.answers.until(1)
+        assert h.asked == ["tell me why the sea is salty"]
+        assert h.answers[0].answer == "The kitchen lamp is on. Because of the salt."
+        assert h.answers[0].route == "llm"
+        await h.said.until(lambda all_: all_[-1].data.last)
+        spoken = " ".join(m.data.text for m in h.said if m.data.text)
+        assert spoken == "The kitchen lamp is on. Because of the salt."
+        assert [call.name for call in h.called] == ["home_set"]
+
+
+async def test_a_command_before_a_question_is_done_though_the_language_model_is_away() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        h.tool_texts["home_set"] = "The kitchen lamp is on."
+        h.lose("llm")
+        await settled()
+        h.ask("turn on the kitchen lamp and tell me a joke")
+        await h.answers.until(1)
+        assert h.answers[0].answer == (
+            "The kitchen lamp is on. My language model is offline right now."
+        )
+        assert h.answers[0].error is not None
+        assert [call.name for call in h.called] == ["home_set"]
+
+
 async def test_of_two_commands_the_one_that_fails_does_not_stop_the_other() -> None:
     async with home() as h:
         await h.offer(REGISTRY)

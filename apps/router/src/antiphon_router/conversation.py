@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 from antiphon_contracts import AntiphonError, PlainAnswer, new_id
@@ -178,20 +179,45 @@ class Conversation:
     async def _reply(self, site: Site, turn: Turn, intent: Intent | None, speech: Speech) -> Reply:
         if intent is not None:
             turn.route = "fast"
-            return await self._carry_out(site, turn, intent)
+            done = await self._carry_out(site, turn, intent)
+            *_, last = intent.each()
+            return await self._go_on(site, turn, done, last.rest, speech) if last.rest else done
         turn.route = "llm"
         self._commands.moved_on(site.site_id)
         listener = Listener(speech.feed, speech.aside) if turn.speak else NOBODY
 
         async def ask(listener: Listener) -> Reply:
-            await self._historian.caught_up(site.site_id, HISTORY_WAIT_S)
-            return await self._llm.reply(
-                turn.transcript, site_id=turn.site_id, turn_id=turn.turn_id, listener=listener
-            )
+            return await self._ask(site, turn, turn.transcript, listener)
 
         if turn.tentative is not None:
             return await turn.tentative.reply(listener, ask)
         return await ask(listener)
+
+    async def _ask(self, site: Site, turn: Turn, text: str, listener: Listener) -> Reply:
+        await self._historian.caught_up(site.site_id, HISTORY_WAIT_S)
+        return await self._llm.reply(
+            text, site_id=turn.site_id, turn_id=turn.turn_id, listener=listener
+        )
+
+    async def _go_on(
+        self, site: Site, turn: Turn, done: Reply, question: str, speech: Speech
+    ) -> Reply:
+        """Say what was done, then answer the question that was asked in the same breath."""
+        turn.route = "llm"
+        begun = done.text
+        if done.error is not None:
+            begun = " ".join(part for part in (begun, sentence_for(done.error)) if part)
+        begun = f"{begun} " if begun else ""
+        listener = NOBODY
+        if turn.speak:
+            speech.feed(begun)
+            listener = Listener(speech.feed, speech.aside)
+        try:
+            reply = await self._ask(site, turn, question, listener)
+        except AntiphonError as error:
+            reply = Reply("", "", error=error)
+        rest = reply.rest if turn.speak else ""
+        return replace(reply, text=f"{begun}{reply.text}".rstrip(), rest=rest)
 
     async def _carry_out(self, site: Site, turn: Turn, intent: Intent) -> Reply:
         """Do what was asked for, one after the other; one that fails does not stop the next."""
@@ -209,10 +235,10 @@ class Conversation:
             except AntiphonError as failure:
                 error = error or failure
             else:
-                if each.then is None or each.name not in {"stop", "dismiss"}:
+                if each.interrupts or each.name not in {"stop", "dismiss"}:
                     answers.append(answer)
         text = " ".join(answers)
-        silent = intent.name == "stop" and intent.then is None
+        silent = intent.name == "stop" and intent.interrupts
         if silent:
             return Reply(text, rest="", error=error)
         # With a space the last sentence is whole, and is said before an apology.

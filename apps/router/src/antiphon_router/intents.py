@@ -17,11 +17,13 @@ class Intent:
         name: what is to be done.
         slots: with what.
         then: what was asked for in the same breath, to be done after it.
+        rest: what was said after it in the same breath, for the language model.
     """
 
     name: str
     slots: dict[str, str] = field(default_factory=dict)
     then: Intent | None = None
+    rest: str = ""
 
     def each(self) -> Iterator[Intent]:
         """Yield what is to be done, one after the other."""
@@ -33,7 +35,7 @@ class Intent:
     @property
     def interrupts(self) -> bool:
         """Whether it only puts an end to what goes on, as `stop` and `never mind` do."""
-        return self.name in {"stop", "dismiss", "undo"} and self.then is None
+        return self.name in {"stop", "dismiss", "undo"} and not (self.then or self.rest)
 
     @property
     def holds(self) -> bool:

@@ -33,7 +33,7 @@ class Preparing:
     def answer(self, site_id: str, turn_id: str, intent: Intent, *, last_answer: str) -> None:
         """Prepare the answer to an intent that asks nobody and changes nothing; no other."""
         answer = self._commands.known_answer(intent.name, intent.slots, last_answer=last_answer)
-        if answer is not None and intent.then is None:
+        if answer is not None and not (intent.then or intent.rest):
             self.clause(site_id, turn_id, first_clause(answer))
 
     def clause(self, site_id: str, turn_id: str, text: str) -> None:

@@ -142,7 +142,8 @@ class HassilGrammar:
     def look_further(self, text: str) -> Intent | None:
         """Return what the text asks for by the bundled sentences or in parts; blocks."""
         words = " ".join(text.translate(_PLAIN_QUOTES).split())
-        return self._of_bundled(words) or self._compound.find(words)
+        found = self._of_bundled(words) or self._compound.find(words)
+        return found or (self._compound.find_first(words) if self._language == "en" else None)
 
     def _alone(self, text: str) -> Intent | None:
         return self._of_own(text) or self._of_bundled(text)

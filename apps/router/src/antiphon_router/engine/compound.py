@@ -21,6 +21,13 @@ _SAID_ONCE = frozenset({"convert", "sum"})
 """What is one sum: five foot and three inches in centimetres."""
 _BARE = re.compile(r"(?:the|my|our|all|both|every|in|for|at|on|to)\b", re.IGNORECASE)
 """How a second command begins that leaves out the first's verb."""
+_FOR_THE_MODEL = re.compile(
+    r"(?:please )?(?:(?:can|could|will|would) you )?(?:please )?"
+    r"(?:tell (?:me|us)|explain|describe|sing|recommend|suggest"
+    r"|(?:who|what|why|how|when|where|which)(?:'s|'re)? \w+ \w+)\b",
+    re.IGNORECASE,
+)
+"""How a question or a wish begins that a language model answers whatever was said before it."""
 _OTHER = re.compile(r"^another(?: one)?\b", re.IGNORECASE)
 _ONE = re.compile(r"\b(?:a new one|one|it)\b", re.IGNORECASE)
 _IT = re.compile(r"\b(?:it|them|that)\b", re.IGNORECASE)
@@ -66,15 +73,26 @@ class Compound:
             shares: whether a later command may leave out words that it has in common with the
                 first.
         """
-        for joint in self._joint.finditer(text) if most > 1 else ():
-            before, after = text[: joint.start()], text[joint.end() :]
-            first = self._alone(before)
-            if first is None or first.name in _NOT_BESIDE:
-                continue
+        for first, before, after in self._halves(text) if most > 1 else ():
             then = self._second(first, before, after, most - 1, shares=shares)
             if then is not None:
                 return replace(first, then=then)
         return None
+
+    def find_first(self, text: str) -> Intent | None:
+        """Return the command before a question for the language model; None if there is none."""
+        for first, _, after in self._halves(text):
+            if first.name not in _FREE and _FOR_THE_MODEL.match(after):
+                return replace(first, rest=after)
+        return None
+
+    def _halves(self, text: str) -> Iterator[tuple[Intent, str, str]]:
+        """Yield each cut after a command: what it means, its text, and the text after it."""
+        for joint in self._joint.finditer(text):
+            before, after = text[: joint.start()], text[joint.end() :]
+            first = self._alone(before)
+            if first is not None and first.name not in _NOT_BESIDE:
+                yield first, before, after
 
     def _second(
         self, first: Intent, before: str, after: str, most: int, *, shares: bool
