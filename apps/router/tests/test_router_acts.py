@@ -239,7 +239,7 @@ async def test_the_lights_are_those_of_the_room_where_it_is_said() -> None:
         await h.offer(ToolRegistry(tools=(tool("home_set", target={"enum": lights}),)))
         await answer(h, "turn the lights off", "kitchen")
         await answer(h, "lights on", "attic")
-        await answer(h, "dim the lights", "kitchen")
+        await answer(h, "dim the lights", "Kitchen-2")
         assert [call.arguments for call in h.called] == [
             {"target": "kitchen lights", "state": "off"},
             {"target": "all lights", "state": "on"},
@@ -445,7 +445,9 @@ async def test_what_rang_is_forgotten_when_nobody_is_there_to_ring() -> None:
             "es",
             {
                 "Pon un temporizador de 90 segundos": "1 minuto y 30 segundos, empezando ahora.",
-                "¿Cuánto tiempo le queda al temporizador?": "Quedan 1 minuto y 30 segundos.",
+                "¿Cuánto tiempo le queda al temporizador?": (
+                    "Tiempo restante: 1 minuto y 30 segundos."
+                ),
                 "Cancela el temporizador": "De acuerdo.",
                 "Sube el volumen y pon un temporizador de cinco minutos": (
                     "Volumen al 100 por ciento. 5 minutos, empezando ahora."
@@ -467,7 +469,7 @@ async def test_what_rang_is_forgotten_when_nobody_is_there_to_ring() -> None:
                 "Zet een timer op 90 seconden": "1 minuut en 30 seconden, vanaf nu.",
                 "Hoe lang duurt de timer nog?": "Nog 1 minuut en 30 seconden.",
                 "Annuleer de timer": "Oké.",
-                "Hoe lang loopt de timer nog?": "Er loopt geen timer die zo heet.",
+                "Hoe lang loopt de timer nog?": "Er loopt geen timer.",
             },
         ),
     ],

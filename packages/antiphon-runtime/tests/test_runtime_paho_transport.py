@@ -374,6 +374,34 @@ async def test_what_nobody_ever_hears_is_given_up(
                 assert ear.payloads == [b"after"]
 
 
+async def test_what_nobody_heard_lives_no_longer_for_it_and_leaves_no_future(
+    tmp_path: Path,
+) -> None:
+    async with embedded_broker(
+        tmp_path, kind="mosquitto", persistence=False, anonymous=True
+    ) as broker:
+        options = BrokerOptions(port=broker.address.port, backoff_s=(0.01, 0.1))
+        sender, late = PahoTransport(options), PahoTransport(options)
+        heard = PublishOptions(qos=1, until_heard=True)
+        futures: list[asyncio.Future[None]] = []
+        async with opened(sender) as own:
+            await broker.kill()
+            await broker.restart()
+            await own.until_states(True, False, True)
+            brief = PublishOptions(qos=1, until_heard=True, expiry_s=0.5)
+            assert await outcome(sender.publish("a", b"brief", brief)) is None
+            assert await outcome(sender.publish("a", b"lasting", heard)) is None
+            await asyncio.sleep(1.0)
+            async with opened(late, {"a": 1}) as ear:
+                await ear.until_heard(b"lasting")
+                assert ear.payloads == [b"lasting"]
+            for number in range(20):
+                futures.append(sender.publish("b", b"%d" % number, heard))
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert all(future.done() for future in futures)
+
+
 async def test_nothing_leaks_over_100_outages(mosquitto: BrokerAddress, topic: str) -> None:
     options = BrokerOptions(backoff_s=(0.001, 0.02))
     async with TcpProxy(mosquitto.host, mosquitto.port) as proxy:

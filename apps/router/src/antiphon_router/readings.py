@@ -38,6 +38,7 @@ _NO_NAMES = re.compile(
     r"|and (?:set|start|put|make|turn|switch|give|add|tell|stop|cancel|remind|wake))\b",
     re.IGNORECASE,
 )
+_HALF_A_COMMAND = re.compile(r"\b(?:set|start|put on|make) an?$", re.IGNORECASE)
 _NO_NAME_BEGINS = re.compile(
     r"(?:to|for|of|on|in|at|by|from|with|until|about|and|or|then|i|you|he|she|we|they|him|her|them|me)\b",
     re.IGNORECASE,
@@ -84,7 +85,14 @@ def _name(found: Found) -> dict[str, str] | None:
     if "name" not in found:
         return {}
     is_long = len(name.split()) > MAX_NAME_WORDS
-    if not name or is_long or _NO_NAMES.search(name) or _NO_NAME_BEGINS.match(name):
+    if (
+        not name
+        or is_long
+        or "," in name
+        or _HALF_A_COMMAND.search(name)
+        or _NO_NAMES.search(name)
+        or _NO_NAME_BEGINS.match(name)
+    ):
         return None
     return {"name": name.removesuffix("'s").lower()}
 
@@ -215,6 +223,14 @@ def _note(found: Found) -> dict[str, str] | None:
     return None if not text or is_music or phrases.is_vague(text) else {"text": text}
 
 
+_A_LIGHT = re.compile(
+    r"\b(?:lights?|lamps?|bulbs?|leds?|strip|lampe|licht|luz|luces|lámpara|luce|luci|lampada|lumière)\b"
+    r"|lamp$|licht$",
+    re.IGNORECASE,
+)
+_OF_COVERS = {"open": "25", "close": "-25"}
+
+
 def _device(found: Found) -> dict[str, str] | None:
     slots = {"target": _text(found, "target")}
     for slot in ("percent", "number"):
@@ -223,6 +239,14 @@ def _device(found: Found) -> dict[str, str] | None:
     for slot in ("state", "color", "brightness", "brighter_by"):
         if slot in found:
             slots[slot] = _text(found, slot)
+    is_light = _A_LIGHT.search(slots["target"]) is not None
+    if "turned_by" in found:
+        if not is_light:
+            return None
+        slots["brighter_by"] = _text(found, "turned_by")
+    if is_light and slots.get("state") in _OF_COVERS:
+        # "Lower the lights": what can be lowered and raised else is a blind.
+        slots |= {"state": "on", "brighter_by": _OF_COVERS[slots["state"]]}
     return slots if len(slots) > 1 else None
 
 

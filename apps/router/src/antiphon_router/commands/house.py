@@ -53,15 +53,22 @@ class Devices:
 
     def _meant(self, target: str, site_id: str) -> str:
         """Return the target that is meant: `lights` are those of the room, where it has some."""
-        if target != LIGHTS:
+        targets = self._asking.vocabulary.targets
+        if target != LIGHTS or LIGHTS in targets:
             return target
-        room = " ".join(site_id.replace("_", " ").replace("-", " ").split())
-        own = f"{room} lights"
-        return own if own in self._asking.vocabulary.targets else ALL_LIGHTS
+        room = _room(site_id)
+        of_room = (name for name in targets if name.casefold().endswith(f" {LIGHTS}"))
+        own = (name for name in of_room if _room(name.casefold().removesuffix(LIGHTS)) == room)
+        return next(own, ALL_LIGHTS)
 
     async def begin_scene(self, command: Command) -> str:
         """Set a scene."""
         return await self._asking.say(command, "home_scene", scene=command.slots["scene"])
+
+
+def _room(name: str) -> str:
+    """Return a room's or site's name as it is compared: `Living-Room 2` is `livingroom`."""
+    return "".join(char for char in name.casefold() if char.isalpha())
 
 
 class Volume:

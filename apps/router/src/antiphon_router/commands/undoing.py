@@ -7,8 +7,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from antiphon_contracts import AntiphonError
+
 from antiphon_router import phrases
 from antiphon_router.commands.asking import Command
+from antiphon_router.trouble import sentence_for
 
 UNDO_WITHIN_S = 120.0
 MAX_SITES = 512
@@ -57,5 +60,15 @@ class Undoing:
         done = self._done.pop(command.site_id, None)
         if done is None or asyncio.get_running_loop().time() > done.until:
             return phrases.OKAY
-        answers = [await undo(command) for undo in done.undos]
+        answers: list[str] = []
+        error: AntiphonError | None = None
+        for undo in done.undos:
+            try:
+                answers.append(await undo(command))
+            except AntiphonError as failure:
+                error = error or failure
+        if error is not None and not answers:
+            raise error
+        if error is not None:
+            answers.append(sentence_for(error))
         return " ".join(dict.fromkeys(answers))

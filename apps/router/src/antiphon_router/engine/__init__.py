@@ -43,7 +43,12 @@ _OF_ACTS = {
 }
 """What is to be forgotten or remembered that may be an act, and not a fact, by intent."""
 _NOTHING = re.compile(r"(?!)")
-_IT_AND_MORE = re.compile(r"(?:it|that|this),? (?:and|then)\b", re.IGNORECASE)
+_IT_AND_MORE = re.compile(r"(?:it|that|this)(?:,|,? (?:and|then)\b)", re.IGNORECASE)
+_ARTICLES = re.compile(
+    r"^(?:(?:all|both|the|my|our|a|der|die|das|den|mein|meine|el|la|los|las|il|lo|i|gli|le|les|mon|ma"
+    r"|de|het|mijn) |l')+"
+)
+_ALSO = re.compile(r",? (?:too|also|as well|again|auch|también|anche|aussi|ook)$")
 OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
 
@@ -76,10 +81,11 @@ class HassilGrammar:
         self._vocabulary = Vocabulary()
         self._has_numbered_names = False
         self._spoken_targets: list[str] = []
+        self._spoken_names: frozenset[str] = frozenset()
         self._core: Sentences
         self._acts: Sentences
         self._bundled: BundledSentences
-        self._compound = Compound(joints(language), self._alone)
+        self._compound = Compound(joints(language), self._alone, self._is_name)
 
     def load(self) -> None:
         """Parse the grammar and match once; takes some 2 s, off the loop."""
@@ -106,6 +112,7 @@ class HassilGrammar:
         self._has_numbered_names = any(char.isdigit() for name in named for char in name)
         self._acts.use(lists)
         self._bundled.learn(vocabulary)
+        self._spoken_names = frozenset(said for said, _ in lists["target"])
         self._spoken_targets = [said for said, _ in spoken_names(vocabulary.targets)]
         self._vocabulary = vocabulary
 
@@ -147,6 +154,10 @@ class HassilGrammar:
 
     def _alone(self, text: str) -> Intent | None:
         return self._of_own(text) or self._of_bundled(text)
+
+    def _is_name(self, text: str) -> bool:
+        wish = _ARTICLES.sub("", without_politeness(text).casefold().strip(" .?!,"))
+        return _ALSO.sub("", wish) in self._spoken_names
 
     def _may_be_bundled(self, text: str) -> bool:
         if self._language != "en":

@@ -22,6 +22,8 @@ _DOMAINS = ("light", "switch", "fan", "cover")
 _UNITS_S = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 _TIMER = re.compile(r"timer|minuteur|minuterie|countdown|wecker|chrono|temporizador", re.IGNORECASE)
 """Without one of these words a sentence that fits by its wildcards is about something else."""
+_TWO = re.compile(r"\d|(?:^| )(?:and|und|et|y|e|en)(?: |$)", re.IGNORECASE)
+_BETWEEN = re.compile(r",? (?:and|und|et|y|e|en) |, ", re.IGNORECASE)
 _HALVES = {"half": 0.5, "1/2": 0.5}
 
 
@@ -121,7 +123,10 @@ def _timer_set(result: RecognizeResult) -> tuple[str, Slots] | None:
     found = _entities(result)
     if "conversation_command" in found or not _TIMER.search(result.original_text):
         return None  # a command for later is for the language model
-    return "timer_set", {"duration": _length_s(found)} | _name(found)
+    name = _name(found)
+    if _TWO.search(str(name.get("name", ""))):
+        return None  # a second timer
+    return "timer_set", {"duration": _length_s(found)} | name
 
 
 def _name(found: Mapping[str, Any]) -> Slots:
@@ -149,7 +154,8 @@ def _every_timer(_result: RecognizeResult) -> tuple[str, Slots] | None:
 
 
 def _item(result: RecognizeResult) -> tuple[str, Slots] | None:
-    return "list_add", {"items": str(_entities(result).get("item", "")), "list": "shopping"}
+    items = str(_entities(result).get("item", ""))
+    return "list_add", {"items": " and ".join(_BETWEEN.split(items)), "list": "shopping"}
 
 
 def _volume(result: RecognizeResult) -> tuple[str, Slots] | None:

@@ -25,7 +25,8 @@ _POLITE_BEFORE = re.compile(
     re.IGNORECASE,
 )
 POLITE_AFTER = re.compile(
-    r"(?:,? (?:please|thanks|thank you|thank you (?:very|so) much|thanks a lot|cheers|ta"
+    r"(?:,? (?:please|and thanks|and thank you|thanks|thank you"
+    r"|thank you (?:very|so) much|thanks a lot|cheers|ta"
     r"|for (?:me|us)|would you|will you|could you|can you|won't you|okay|ok|right now|right away"
     r"|straight away|immediately|at once|then|mate|dear|love|darling|sweetheart|pal|buddy"
     r"|real quick|quickly|if you (?:can|could|would|will|like|please|don't mind|wouldn't mind)"

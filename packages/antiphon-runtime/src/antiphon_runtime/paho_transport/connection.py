@@ -288,6 +288,7 @@ class PahoTransport:
         if self._wire is not None:
             self._wire.hang_up()
         closed = BusError("the connection to the broker was closed before it acknowledged")
+        self._unheard.fail_all(closed)
         self._outbox.fail_all(closed)
         self._subscribing.fail_all(closed)
 

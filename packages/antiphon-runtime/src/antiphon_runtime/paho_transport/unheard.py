@@ -13,7 +13,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from antiphon_runtime.paho_transport.outbox import Item
+from antiphon_contracts import BusError
+
+from antiphon_runtime.paho_transport.outbox import Item, fail
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 GRACE_S = 6.0
@@ -23,13 +25,18 @@ MAX_KEPT = 1_000
 
 
 class Unheard:
-    """Keeps what nobody heard after a reconnect, in the order in which it was sent."""
+    """Keeps what nobody heard after a reconnect, in the order in which the broker refused it.
+
+    What was on its way when somebody came back may be heard before what is kept: who needs an
+    order must number its messages, as clauses and pieces of answers are.
+    """
 
     def __init__(self, send: Callable[[Item], None]) -> None:
         self._send = send
         self._kept: list[Item] = []
         self._topics: set[str] = set()
         self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def reconnected(self) -> None:
         """Others may need `GRACE_S` from now to come back."""
@@ -41,27 +48,55 @@ class Unheard:
         Returns:
             False if the publisher did not ask for it, if it is too late or if too many are kept.
         """
-        loop = asyncio.get_running_loop()
-        if not item.options.until_heard or loop.time() > self._until or len(self._kept) >= MAX_KEPT:
+        too_late = asyncio.get_running_loop().time() > self._until
+        if not item.options.until_heard or too_late or len(self._kept) >= MAX_KEPT:
             return False
-        if not self._kept:
-            loop.call_later(AGAIN_S, self.send_all)
-        self._kept.append(item)
-        self._topics.add(item.topic)
+        self._hold(item)
         return True
 
     def keep_behind(self, item: Item) -> bool:
         """Keep a message that was not sent yet, if an earlier one of its topic is kept."""
-        return item.topic in self._topics and self.keep(item)
+        if item.topic not in self._topics or not item.options.until_heard:
+            return False
+        self._hold(item)
+        return True
 
     def send_all(self) -> None:
-        """Send what is kept now."""
+        """Send what is kept now, but for what is too old."""
+        for item in self._taken():
+            self._send(item)
+
+    def fail_all(self, error: BusError) -> None:
+        """Give up everything."""
+        for item in self._taken():
+            fail(item.done, error)
+
+    def _hold(self, item: Item) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(AGAIN_S, self.send_all)
+        self._kept.append(item)
+        self._topics.add(item.topic)
+
+    def _taken(self) -> list[Item]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         kept, self._kept = self._kept, []
         self._topics.clear()
-        for item in kept:
-            self._send(_copy(item) if item.done.done() else item)
+        now = asyncio.get_running_loop().time()
+        return [_again(item, now) for item in kept if not (item.done.done() and _is_old(item, now))]
 
 
-def _copy(item: Item) -> Item:
-    """The publisher was told that it was sent; nobody waits for the copy."""
-    return replace(item, done=asyncio.get_running_loop().create_future())
+def _is_old(item: Item, now: float) -> bool:
+    return item.deadline is not None and now > item.deadline
+
+
+def _again(item: Item, now: float) -> Item:
+    """Return the message as it is sent now, to live no longer than at first.
+
+    Of one that was sent already the publisher was told; nobody waits for it any more.
+    """
+    left_s = None if item.deadline is None else max(0.0, item.deadline - now)
+    options = replace(item.options, expiry_s=left_s)
+    done = asyncio.get_running_loop().create_future() if item.done.done() else item.done
+    return replace(item, options=options, done=done)
