@@ -15,7 +15,7 @@ from antiphon_contracts import (
     ToolSpec,
 )
 from antiphon_contracts.payloads.timers import Timer
-from antiphon_router import abroad
+from antiphon_router import abroad, phrases
 from antiphon_router.commands.resolving import clock_of, day_of
 from antiphon_router.settings import RouterSettings
 from antiphon_router.testing import Home, home
@@ -245,6 +245,28 @@ async def test_the_lights_are_those_of_the_room_where_it_is_said() -> None:
             {"target": "all lights", "state": "on"},
             {"target": "kitchen lights", "state": "on", "brighter_by": -25},
         ]
+
+
+async def test_of_two_rooms_with_one_name_the_right_one_is_lit() -> None:
+    lights = ["all lights", "bedroom 1 lights", "bedroom 2 lights", "hall lights"]
+    async with home() as h:
+        await h.offer(ToolRegistry(tools=(tool("home_set", target={"enum": lights}),)))
+        for site in ("bedroom-2", "bedroom", "hall-2"):
+            await answer(h, "lights on", site)
+        assert [call.arguments["target"] for call in h.called] == [
+            *("bedroom 2 lights", "all lights", "hall lights"),
+        ]
+
+
+async def test_of_two_things_to_take_back_one_that_fails_does_not_stop_the_other() -> None:
+    async with home() as h:
+        await h.offer(REGISTRY)
+        await answer(h, "put milk on the shopping list and set a tea timer for three minutes")
+        h.lose("timer")
+        await settled()
+        said = await answer(h, "cancel that")
+        assert said == "list_remove was called. My timers are offline right now."
+        assert [call.name for call in h.called] == ["list_add", "list_remove"]
 
 
 async def test_two_commands_in_one_breath_are_both_done_and_both_told() -> None:
@@ -477,6 +499,14 @@ async def test_what_rang_is_forgotten_when_nobody_is_there_to_ring() -> None:
 async def test_other_languages_are_answered_in_kind(language: str, said: dict[str, str]) -> None:
     async with home(RouterSettings(language=language)) as h:
         assert {text: await answer(h, text) for text in said} == said
+
+
+def test_every_language_says_the_same() -> None:
+    others = [abroad.language(code) for code in abroad.LANGUAGES if code != "en"]
+    said = [set(one.sentences) for one in others if one is not None]
+    assert len(said) == len(abroad.LANGUAGES) - 1
+    assert all(names == said[0] for names in said)
+    assert all(hasattr(phrases, name.upper()) for name in said[0])
 
 
 @pytest.mark.parametrize(

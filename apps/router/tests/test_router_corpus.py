@@ -187,10 +187,36 @@ def test_no_device_is_switched_otherwise_than_was_said(text: str, does: list[str
         "note that anna cleans on mondays and clear the shopping list",
         "don't forget to lock the door and turn off the lights",
         "remind me in an hour to stop the timer and cancel the alarm",
-        "set a timer for ten minutes and turn it up",
-        "set a timer for five minutes and turn it off",
     ],
 )
 def test_what_is_to_be_remembered_is_not_done(text: str) -> None:
     found = understood(grammar("en"), text)
-    assert found is None or found.then is None
+    assert found is not None
+    assert found.name in {"remember", "reminder_set"}
+    assert found.then is None
+
+
+@pytest.mark.parametrize("order", ["turn it up", "turn it off"])
+def test_what_it_is_must_be_certain(order: str) -> None:
+    assert understood(grammar("en"), f"set a timer for ten minutes and {order}") is None
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("es", "añade leche y huevos a la lista de la compra"),
+        ("it", "aggiungi latte e uova alla lista della spesa"),
+        ("nl", "zet melk en eieren op de boodschappenlijst"),
+    ],
+)
+def test_the_things_of_a_list_are_told_apart_in_other_languages(language: str, text: str) -> None:
+    found = understood(grammar(language), text)
+    assert found is not None
+    assert found.name == "list_add"
+    assert len(found.slots["items"].split("|")) == 2
+
+
+def test_a_second_timer_is_no_name_of_the_first() -> None:
+    text = "pon un temporizador de cinco minutos y otro de diez minutos"
+    found = understood(grammar("es"), text)
+    assert found is None or "name" not in found.slots

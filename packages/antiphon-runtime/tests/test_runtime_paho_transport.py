@@ -13,7 +13,7 @@ import aiomqtt
 import pytest
 from antiphon_contracts import BusError, new_id
 from antiphon_runtime import BrokerOptions, Delivery, PahoTransport, PublishOptions
-from antiphon_runtime.broker import BrokerAddress, embedded_broker
+from antiphon_runtime.broker import BrokerAddress, EmbeddedBroker, embedded_broker
 from antiphon_runtime.broker.address import free_port
 from antiphon_runtime.paho_transport import connection, unheard
 from antiphon_runtime.testing import TcpProxy
@@ -329,77 +329,85 @@ async def test_a_broker_killed_with_messages_in_flight_ends_every_future_and_com
         assert sender.in_flight == 0
 
 
-async def test_who_comes_back_late_still_hears_what_was_said_meanwhile(tmp_path: Path) -> None:
-    heard = PublishOptions(qos=1, until_heard=True)
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    """A broker that forgets everything when it dies."""
     async with embedded_broker(
         tmp_path, kind="mosquitto", persistence=False, anonymous=True
-    ) as broker:
-        options = BrokerOptions(port=broker.address.port, backoff_s=(0.01, 0.1))
-        sender, late = PahoTransport(options), PahoTransport(options)
-        async with opened(sender) as own:
-            await broker.kill()
-            waited = sender.publish("a", b"0", heard)
-            await broker.restart()
-            await own.until_states(True, False, True)
-            assert await outcome(waited) is None
-            sent = [waited, *(sender.publish("a", b"%d" % n, heard) for n in range(1, 50))]
-            lost = sender.publish("a", b"lost", QOS1)
-            assert [await outcome(future) for future in (*sent, lost)] == [None] * 51
-            async with opened(late, {"a": 1}) as ear:
-                await ear.until_heard(b"49")
-                assert ear.payloads == [b"%d" % n for n in range(50)]
-        assert sender.in_flight == 0
+    ) as made:
+        yield made
+
+
+def transport_to(broker: EmbeddedBroker) -> PahoTransport:
+    return PahoTransport(BrokerOptions(port=broker.address.port, backoff_s=(0.01, 0.1)))
+
+
+async def come_back(broker: EmbeddedBroker, ear: Ear) -> None:
+    """Have the broker die and return, and with it whoever has this ear."""
+    await broker.kill()
+    await broker.restart()
+    await ear.until_states(True, False, True)
+
+
+async def test_who_comes_back_late_still_hears_what_was_said_meanwhile(
+    broker: EmbeddedBroker,
+) -> None:
+    heard = PublishOptions(qos=1, until_heard=True)
+    sender, late = transport_to(broker), transport_to(broker)
+    async with opened(sender) as own:
+        await broker.kill()
+        waited = sender.publish("a", b"0", heard)
+        await broker.restart()
+        await own.until_states(True, False, True)
+        assert await outcome(waited) is None
+        sent = [waited, *(sender.publish("a", b"%d" % n, heard) for n in range(1, 50))]
+        lost = sender.publish("a", b"lost", QOS1)
+        assert [await outcome(future) for future in (*sent, lost)] == [None] * 51
+        async with opened(late, {"a": 1}) as ear:
+            await ear.until_heard(b"49")
+            assert ear.payloads == [b"%d" % n for n in range(50)]
+    assert sender.in_flight == 0
 
 
 async def test_what_nobody_ever_hears_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unheard, "GRACE_S", 0.5)
     heard = PublishOptions(qos=1, until_heard=True)
-    async with embedded_broker(
-        tmp_path, kind="mosquitto", persistence=False, anonymous=True
-    ) as broker:
-        options = BrokerOptions(port=broker.address.port, backoff_s=(0.01, 0.1))
-        sender = PahoTransport(options)
-        async with opened(sender) as own:
-            await broker.kill()
-            await broker.restart()
-            await own.until_states(True, False, True)
-            assert await outcome(sender.publish("a", b"early", heard)) is None
-            assert await outcome(sender.publish("a", b"later", heard)) is None
-            await asyncio.sleep(1.0)
-            async with opened(PahoTransport(options), {"a": 1}) as ear:
-                sender.publish("a", b"after", heard)
-                await ear.until_heard(b"after")
-                assert ear.payloads == [b"after"]
+    sender = transport_to(broker)
+    async with opened(sender) as own:
+        await come_back(broker, own)
+        assert await outcome(sender.publish("a", b"early", heard)) is None
+        assert await outcome(sender.publish("a", b"later", heard)) is None
+        await asyncio.sleep(1.0)
+        async with opened(transport_to(broker), {"a": 1}) as ear:
+            sender.publish("a", b"after", heard)
+            await ear.until_heard(b"after")
+            assert ear.payloads == [b"after"]
 
 
 async def test_what_nobody_heard_lives_no_longer_for_it_and_leaves_no_future(
-    tmp_path: Path,
+    broker: EmbeddedBroker,
 ) -> None:
-    async with embedded_broker(
-        tmp_path, kind="mosquitto", persistence=False, anonymous=True
-    ) as broker:
-        options = BrokerOptions(port=broker.address.port, backoff_s=(0.01, 0.1))
-        sender, late = PahoTransport(options), PahoTransport(options)
-        heard = PublishOptions(qos=1, until_heard=True)
-        futures: list[asyncio.Future[None]] = []
-        async with opened(sender) as own:
-            await broker.kill()
-            await broker.restart()
-            await own.until_states(True, False, True)
-            brief = PublishOptions(qos=1, until_heard=True, expiry_s=0.5)
-            assert await outcome(sender.publish("a", b"brief", brief)) is None
-            assert await outcome(sender.publish("a", b"lasting", heard)) is None
-            await asyncio.sleep(1.0)
-            async with opened(late, {"a": 1}) as ear:
-                await ear.until_heard(b"lasting")
-                assert ear.payloads == [b"lasting"]
-            for number in range(20):
-                futures.append(sender.publish("b", b"%d" % number, heard))
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(0.5)
-        assert all(future.done() for future in futures)
+    sender = transport_to(broker)
+    heard = PublishOptions(qos=1, until_heard=True)
+    brief = PublishOptions(qos=1, until_heard=True, expiry_s=0.5)
+    futures: list[asyncio.Future[None]] = []
+    async with opened(sender) as own:
+        await come_back(broker, own)
+        assert await outcome(sender.publish("a", b"brief", brief)) is None
+        assert await outcome(sender.publish("a", b"lasting", heard)) is None
+        taken_back = sender.publish("a", b"taken back", heard)
+        taken_back.cancel()
+        await asyncio.sleep(1.0)
+        async with opened(transport_to(broker), {"a": 1}) as ear:
+            await ear.until_heard(b"lasting")
+            assert ear.payloads == [b"lasting"]
+        for number in range(20):
+            futures.append(sender.publish("b", b"%d" % number, heard))
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    assert all(future.done() for future in futures)
 
 
 async def test_nothing_leaks_over_100_outages(mosquitto: BrokerAddress, topic: str) -> None:

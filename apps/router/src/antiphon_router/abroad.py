@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
+from typing import Any
 
 from antiphon_contracts import Timer
 
@@ -106,16 +107,26 @@ def language(code: str) -> Language | None:
     """
     if code == ENGLISH:
         return None
-    table = tomllib.loads((_FOLDER / code / "answers.toml").read_text(encoding="utf-8"))
-    return Language(**{name: value for name, value in table.items() if name != "joints"})
+    answers = {name: value for name, value in _table(code).items() if name not in _WORDS}
+    return Language(**answers)
 
 
 def joints(code: str) -> tuple[str, ...]:
     """Return what stands between two commands in one breath, longer ones first."""
-    table = tomllib.loads((_FOLDER / code / "answers.toml").read_text(encoding="utf-8"))
-    return tuple(table["joints"])
+    return tuple(_table(code)["joints"])
 
 
+def articles(code: str) -> tuple[str, ...]:
+    """Return what stands before a device's name."""
+    return tuple(_table(code)["articles"])
+
+
+def _table(code: str) -> dict[str, Any]:  # TOML holds anything
+    return tomllib.loads((_FOLDER / code / "answers.toml").read_text(encoding="utf-8"))
+
+
+_WORDS = frozenset({"joints", "articles"})
+"""What is not answered but understood."""
 ENGLISH = "en"
 _FOLDER = files("antiphon_router") / "sentences"
 LANGUAGES: tuple[str, ...] = tuple(sorted(each.name for each in _FOLDER.iterdir() if each.is_dir()))

@@ -56,18 +56,23 @@ class Devices:
         targets = self._asking.vocabulary.targets
         if target != LIGHTS or LIGHTS in targets:
             return target
-        room = _room(site_id)
-        of_room = (name for name in targets if name.casefold().endswith(f" {LIGHTS}"))
-        own = (name for name in of_room if _room(name.casefold().removesuffix(LIGHTS)) == room)
-        return next(own, ALL_LIGHTS)
+        rooms = {name: name.removesuffix(LIGHTS) for name in targets if name.endswith(f" {LIGHTS}")}
+        own = [name for name, room in rooms.items() if _plain(room) == _plain(site_id)]
+        near = [name for name, room in rooms.items() if _letters(room) == _letters(site_id)]
+        # "bedroom-2" is the bedroom, unless the house has two of them.
+        return next((names[0] for names in (own, near) if len(names) == 1), ALL_LIGHTS)
 
     async def begin_scene(self, command: Command) -> str:
         """Set a scene."""
         return await self._asking.say(command, "home_scene", scene=command.slots["scene"])
 
 
-def _room(name: str) -> str:
-    """Return a room's or site's name as it is compared: `Living-Room 2` is `livingroom`."""
+def _plain(name: str) -> str:
+    """Return a room's or site's name as it is compared: `Living-Room 2` is `livingroom2`."""
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def _letters(name: str) -> str:
     return "".join(char for char in name.casefold() if char.isalpha())
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from antiphon_contracts import ConfigError
 
 from antiphon_router import phrases, units
-from antiphon_router.abroad import LANGUAGES, joints
+from antiphon_router.abroad import LANGUAGES, articles, joints
 from antiphon_router.engine.bundled import BundledSentences
 from antiphon_router.engine.compound import Compound
 from antiphon_router.engine.matching import Sentences
@@ -44,10 +44,6 @@ _OF_ACTS = {
 """What is to be forgotten or remembered that may be an act, and not a fact, by intent."""
 _NOTHING = re.compile(r"(?!)")
 _IT_AND_MORE = re.compile(r"(?:it|that|this)(?:,|,? (?:and|then)\b)", re.IGNORECASE)
-_ARTICLES = re.compile(
-    r"^(?:(?:all|both|the|my|our|a|der|die|das|den|mein|meine|el|la|los|las|il|lo|i|gli|le|les|mon|ma"
-    r"|de|het|mijn) |l')+"
-)
 _ALSO = re.compile(r",? (?:too|also|as well|again|auch|también|anche|aussi|ook)$")
 OF_DEVICES = frozenset({"HassTurnOn", "HassTurnOff", "HassLightSet"})
 """What the package adds to English, whose own sentences cover the rest."""
@@ -85,6 +81,8 @@ class HassilGrammar:
         self._core: Sentences
         self._acts: Sentences
         self._bundled: BundledSentences
+        before = "|".join(word if word.endswith("'") else f"{word} " for word in articles(language))
+        self._articles = re.compile(rf"^(?:{before})+")
         self._compound = Compound(joints(language), self._alone, self._is_name)
 
     def load(self) -> None:
@@ -156,7 +154,7 @@ class HassilGrammar:
         return self._of_own(text) or self._of_bundled(text)
 
     def _is_name(self, text: str) -> bool:
-        wish = _ARTICLES.sub("", without_politeness(text).casefold().strip(" .?!,"))
+        wish = self._articles.sub("", without_politeness(text).casefold().strip(" .?!,"))
         return _ALSO.sub("", wish) in self._spoken_names
 
     def _may_be_bundled(self, text: str) -> bool:

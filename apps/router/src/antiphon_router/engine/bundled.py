@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from antiphon_router.abroad import joints
 from antiphon_router.engine.matching import unlikeliness
 from antiphon_router.vocabulary import Vocabulary, spoken_names
 
@@ -22,8 +23,6 @@ _DOMAINS = ("light", "switch", "fan", "cover")
 _UNITS_S = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 _TIMER = re.compile(r"timer|minuteur|minuterie|countdown|wecker|chrono|temporizador", re.IGNORECASE)
 """Without one of these words a sentence that fits by its wildcards is about something else."""
-_TWO = re.compile(r"\d|(?:^| )(?:and|und|et|y|e|en)(?: |$)", re.IGNORECASE)
-_BETWEEN = re.compile(r",? (?:and|und|et|y|e|en) |, ", re.IGNORECASE)
 _HALVES = {"half": 0.5, "1/2": 0.5}
 
 
@@ -48,6 +47,7 @@ class BundledSentences:
             name: intent for name, intent in data["intents"].items() if name in wanted
         }
         self._language = language
+        self._between = re.compile(rf",? (?:{'|'.join(joints(language))}) |, ", re.IGNORECASE)
         self._intents: Intents = Intents.from_dict(data)
         self.learn(Vocabulary())
 
@@ -73,8 +73,19 @@ class BundledSentences:
         )
         for result in sorted(found, key=_rank):
             read = _READERS[result.intent.name](result)
-            if read is not None:
-                yield read
+            if read is not None and not self._names_two_timers(read[1]):
+                yield self._with_each_item(*read)
+
+    def _names_two_timers(self, slots: Slots) -> bool:
+        """Whether a timer's name would be the words for another timer."""
+        return self._between.search(str(slots.get("name", ""))) is not None
+
+    def _with_each_item(self, name: str, slots: Slots) -> tuple[str, Slots]:
+        """Return a list's items as they are read elsewhere: with "and" between them."""
+        if "items" not in slots:
+            return name, slots
+        items = self._between.split(str(slots["items"]))
+        return name, slots | {"items": " and ".join(items)}
 
 
 def _rank(result: RecognizeResult) -> tuple[tuple[int, int, int], bool]:
@@ -123,10 +134,7 @@ def _timer_set(result: RecognizeResult) -> tuple[str, Slots] | None:
     found = _entities(result)
     if "conversation_command" in found or not _TIMER.search(result.original_text):
         return None  # a command for later is for the language model
-    name = _name(found)
-    if _TWO.search(str(name.get("name", ""))):
-        return None  # a second timer
-    return "timer_set", {"duration": _length_s(found)} | name
+    return "timer_set", {"duration": _length_s(found)} | _name(found)
 
 
 def _name(found: Mapping[str, Any]) -> Slots:
@@ -154,8 +162,7 @@ def _every_timer(_result: RecognizeResult) -> tuple[str, Slots] | None:
 
 
 def _item(result: RecognizeResult) -> tuple[str, Slots] | None:
-    items = str(_entities(result).get("item", ""))
-    return "list_add", {"items": " and ".join(_BETWEEN.split(items)), "list": "shopping"}
+    return "list_add", {"items": str(_entities(result).get("item", "")), "list": "shopping"}
 
 
 def _volume(result: RecognizeResult) -> tuple[str, Slots] | None:

@@ -84,11 +84,16 @@ class Unheard:
         kept, self._kept = self._kept, []
         self._topics.clear()
         now = asyncio.get_running_loop().time()
-        return [_again(item, now) for item in kept if not (item.done.done() and _is_old(item, now))]
+        return [_again(item, now) for item in kept if _is_wanted(item, now)]
 
 
-def _is_old(item: Item, now: float) -> bool:
-    return item.deadline is not None and now > item.deadline
+def _is_wanted(item: Item, now: float) -> bool:
+    """Whether nobody took it back; of one that was sent already, whether it is not too old.
+
+    Of one that was not, the outbox tells its publisher that it is.
+    """
+    is_old = item.deadline is not None and now > item.deadline
+    return not item.done.cancelled() and not (item.done.done() and is_old)
 
 
 def _again(item: Item, now: float) -> Item:
